@@ -1,0 +1,1 @@
+"""The engine: trains folds and predicts, with torch. It emits events (comp.events) and prints nothing."""

@@ -1,0 +1,68 @@
+"""Answers: what a fold's network says of held-out and test rows, in which views, and how good that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from comp.api import ImageSpec, Link, View
+from comp.engine.losses import build_losses
+from comp.engine.predict import PredictBatch, predict_views
+from comp.engine.rows import Rows
+from comp.events import Emit, PredictionProgress
+from comp.manifest import Manifest
+from comp.predictions import link_outputs
+from comp.scores import score_rows
+from comp.views import PLAIN, name_views
+
+if TYPE_CHECKING:
+    from comp.engine.fold import FoldJob
+
+Validated = tuple[float | None, dict[str, float], np.ndarray | None]
+"""Held-out loss; scores, the deciding metric first (several targets: their mean), then each target's; and raw outputs."""
+
+
+class Answers:
+    """Predicts for one fold; its losses are those of the last stage, whose links say what raw outputs mean."""
+
+    def __init__(self, job: FoldJob, fabric: Fabric, emit: Emit) -> None:
+        self.job, self.fabric, self.emit = job, fabric, emit
+        last = job.manifest.stages[-1]
+        self.losses = build_losses(job.manifest.catalog, last["loss"], job.task, job.train.targets, torch.device("cpu"))
+        self.batch = PredictBatch(2 * last["train"]["batch_size"], job.image.predict_size)
+
+    @property
+    def links(self) -> Mapping[str, Link]:
+        return self.losses.links
+
+    def predict(self, network: nn.Module, rows: Rows, views: Mapping[str, View | None], what: str) -> dict[str, np.ndarray]:
+        def progress(done: int, total: int) -> None:
+            self.emit(PredictionProgress(self.job.fold, what, done, total))
+
+        return predict_views(network, self.fabric, rows, views, self.batch, progress)
+
+    def validate(self, network: nn.Module) -> Validated:
+        """The held-out rows' plain view; nothing where there are none (`full`)."""
+        held_out = self.job.held_out
+        if held_out is None or not len(held_out):
+            return None, {}, None
+        outputs = self.predict(network, held_out, {PLAIN: None}, "held-out")[PLAIN]
+        targets = {name: torch.as_tensor(values) for name, values in held_out.targets.items()}
+        losses = self.losses(torch.as_tensor(outputs), targets)
+        loss = float(torch.stack([part.double().mean() for part in losses.values()]).mean())
+        probabilities = link_outputs(outputs, self.job.task, self.links)
+        name = self.job.manifest.values["metric"]["use"]
+        return loss, score_rows(self.job.task, name, self.job.metrics, held_out.targets, probabilities), outputs
+
+
+def build_views(manifest: Manifest, image: ImageSpec) -> dict[str, View]:
+    """The manifest's `tta`: name -> view, besides the plain one."""
+    views: dict[str, View] = {}
+    for spec in manifest.values["tta"]:
+        views.update(name_views(spec, manifest.catalog.build("tta", spec, image=image)))
+    return views

@@ -1,0 +1,105 @@
+"""What a fold keeps on disk: the state it resumes from (last.ckpt) and the weights that predict (*.safetensors).
+
+last.ckpt is plain data and tensors, read with weights_only; it lives while the fold trains and goes when the fold is complete.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from comp.errors import FormatError, WeightsError
+
+FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """How far a fold has come. Counts restart where their comment says so.
+
+    Attributes:
+        stage: index of the stage being trained.
+        epoch: epochs finished in this stage.
+        batch: loader batches finished in the current epoch.
+        updates: optimizer steps taken in this stage.
+        loss_sum, rows: running sum of row losses in the current epoch, and of how many rows.
+        part_sums: the same by target.
+        history: one record per finished epoch of the fold, as EpochFinished carries it.
+        best_score, best_epoch: the best held-out score so far and its epoch in the fold (-1: none).
+        elapsed_s: time spent training, over all resumptions.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    batch: int = 0
+    updates: int = 0
+    loss_sum: float = 0.0
+    rows: int = 0
+    part_sums: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_score: float | None = None
+    best_epoch: int = -1
+    elapsed_s: float = 0.0
+
+
+def save_checkpoint(path: Path, progress: Progress, states: Mapping[str, Any]) -> None:
+    """Write a resumable state in one step: a killed process leaves the old file or the new one, never half of one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        torch.save({"format": FORMAT, "progress": asdict(progress), **states}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]] | None:
+    """The state to resume from, or None where there is none.
+
+    Raises:
+        FormatError: a newer comp wrote it.
+        WeightsError: it cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        states = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler meets in a damaged file
+        raise WeightsError(f"{path} cannot be read ({error}); delete it to train this fold from its start.") from error
+    if states.pop("format") > FORMAT:
+        raise FormatError(f"{path} was written by a newer comp; install that version, or delete the file to train this fold anew.")
+    return Progress(**states.pop("progress")), states
+
+
+def copy_state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of the weights on the CPU, which later training does not change."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in module.state_dict().items()}
+
+
+def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
+    """Write weights as safetensors, in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    safetensors.torch.save_file({name: value.contiguous() for name, value in state.items()}, temporary, {"format": str(FORMAT)})
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Weights written by `save_weights`.
+
+    Raises:
+        WeightsError: the file is not there or is damaged.
+    """
+    if not path.exists():
+        raise WeightsError(f"{path} is not there: this fold has no finished weights. Run the experiment first.")
+    try:
+        return safetensors.torch.load_file(path)
+    except Exception as error:  # safetensors raises its own error type, or OSError
+        raise WeightsError(f"{path} cannot be read ({error}); delete the fold's folder and run again.") from error

@@ -1,0 +1,282 @@
+"""A fold: its stages in order, its held-out and test predictions, and the files that it leaves.
+
+A fold's folder holds last.ckpt while it trains; when it is done, the weights (last, and best where that is another epoch),
+the raw predictions and fold.json, whose presence says that the fold is complete. What a network answers, and how good that
+is, is comp.engine.answers' business.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from comp.api import ImageSpec, Metric, Task
+from comp.engine.answers import Answers, build_views
+from comp.engine.checkpoint import Progress, copy_state, load_checkpoint, save_checkpoint, save_weights
+from comp.engine.ensembles import fit_ensemble
+from comp.engine.losses import count_classes
+from comp.engine.network import ClassCounts, build_network
+from comp.engine.rows import Rows
+from comp.engine.sizes import plan_stage_image
+from comp.engine.stage import Stage, StageContext
+from comp.errors import RunError, RunInterrupted
+from comp.events import Emit, EpochFinished, FoldFinished, FoldStarted, Notice, StageStarted
+from comp.manifest import Manifest
+from comp.predictions import write_raw
+from comp.project import atomic_write
+from comp.runs import FORMAT
+from comp.views import PLAIN
+
+CHECKPOINT_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """What one fold is trained from.
+
+    Attributes:
+        fold: "0", "1", ... or "full".
+        image: what held-out and test images look like.
+        held_out: None for `full`.
+        test: None without a test set.
+        stop_after: epochs of the fold after which it ends (`full` with early stopping: from the folds); None: the schedule's end.
+        stop: asked between steps; true: save and end.
+    """
+
+    manifest: Manifest
+    task: Task
+    metrics: Mapping[str, Metric]
+    image: ImageSpec
+    fold: str
+    folder: Path
+    train: Rows
+    held_out: Rows | None
+    test: Rows | None
+    workers: int
+    stop_after: int | None
+    stop: Callable[[], bool]
+
+
+def train_fold(job: FoldJob, fabric: Fabric, emit: Emit) -> dict[str, Any]:
+    """Train one fold from where it stands, predict, and write what it leaves. Returns what fold.json holds.
+
+    Raises:
+        RunInterrupted: a stop was asked for; the state is saved.
+        RunError: the loss is no longer a number, or the device's memory is too small.
+    """
+    try:
+        training = FoldTraining(job, fabric, emit)
+        if job.manifest.values["ensemble"]:
+            training.fit_together()
+        else:
+            training.run_stages()
+        return training.finish()
+    except torch.OutOfMemoryError as error:  # where no smaller batch helps: the weights, or the optimizer's state
+        raise RunError(f"fold {job.fold}: the device's memory does not hold the model ({error}); choose a smaller one.") from error
+
+
+class FoldTraining:
+    """One fold while it trains."""
+
+    def __init__(self, job: FoldJob, fabric: Fabric, emit: Emit) -> None:
+        self.job, self.fabric, self.emit = job, fabric, emit
+        self.values = job.manifest.values
+        self.stages = job.manifest.stages
+        self.epochs = sum(stage["epochs"] for stage in self.stages)
+        self.key = (self.values["seed"], job.fold)
+        self.checkpoint = job.folder / "last.ckpt"
+        counts = ClassCounts(count_classes(job.task, job.train.targets), len(job.train))
+        catalog = job.manifest.catalog
+        self.answers = Answers(job, fabric, emit)
+        self.network = fabric.to_device(build_network(catalog, self.values, job.task, job.image, counts, self.key))
+        self.network.to(memory_format=torch.channels_last)
+        self.progress, self.saved = load_checkpoint(self.checkpoint, fabric.device) or (Progress(), None)
+        self.best_state: dict[str, torch.Tensor] | None = self.saved["best"] if self.saved else None
+        self.last_outputs: np.ndarray | None = None
+        self.started, self.saved_at = time.monotonic() - self.progress.elapsed_s, time.monotonic()
+        emit(FoldStarted(job.fold, len(job.train), len(job.held_out or ()), len(self.progress.history)))
+
+    # -- stages ----------------------------------------------------------------------------------------------------------
+
+    def run_stages(self) -> None:
+        for index in range(self.progress.stage, len(self.stages)):
+            if self.ended() and not self.saved:
+                return
+            if index > self.progress.stage:
+                self.enter_stage(index)
+            self.run_stage(index)
+
+    def run_stage(self, index: int) -> None:
+        stage = self.open_stage(index)
+        try:
+            if self.saved:
+                stage.restore(self.saved)
+                self.saved = None
+            while not self.is_over(stage):
+                self.run_epoch(stage)
+        finally:
+            stage.close()
+        self.network = stage.predictor
+
+    def fit_together(self) -> None:
+        """An ensemble that owns its loop: one stage, trained from its start (a killed fold begins anew, with the same bits)."""
+        stage = self.open_stage(0)
+        try:
+            self.network, passes = fit_ensemble(self.job, self.fabric, stage, self.emit)
+            loss, scores, self.last_outputs = self.answers.validate(self.network)
+            self.progress.history = passes.finish(loss, scores)
+        finally:
+            stage.close()
+        self.progress.best_epoch = len(self.progress.history) - 1 if scores else -1
+
+    def enter_stage(self, index: int) -> None:
+        """A new stage starts from the weights that were last validated, or from the best so far."""
+        old = self.progress
+        self.progress = Progress(
+            stage=index, history=old.history, best_score=old.best_score, best_epoch=old.best_epoch, elapsed_s=old.elapsed_s
+        )
+        if self.stages[index]["start"] == "best" and self.best_state is not None:
+            self.network.load_state_dict(self.best_state)
+
+    def open_stage(self, index: int) -> Stage:
+        stage, job = self.stages[index], self.job
+        first_epoch = len(self.progress.history) - self.progress.epoch
+        image = plan_stage_image(stage["image"], job.image)
+        context = StageContext(
+            job.manifest.catalog, job.task, stage, image, job.fold, (*self.key, index), first_epoch, job.workers, self.emit, job.stop
+        )
+        opened = Stage(context, self.network, self.fabric, job.train)
+        self.emit(StageStarted(job.fold, stage["name"], stage["epochs"], opened.batches))
+        return opened
+
+    def run_epoch(self, stage: Stage) -> None:
+        started, skipped = time.monotonic(), self.progress.rows
+        try:
+            stage.train_epoch(self.progress)
+        except RunInterrupted:
+            self.save(stage)
+            raise
+        trained_s = time.monotonic() - started
+        self.finish_epoch(stage, (self.progress.rows - skipped) / max(trained_s, 1e-9))
+
+    def is_over(self, stage: Stage) -> bool:
+        """Whether the stage has had its epochs, or the held-out score has not risen for as long as it may."""
+        settings, progress = stage.context.stage, self.progress
+        if progress.epoch >= settings["epochs"] or self.ended():
+            return True
+        patience = settings["train"]["patience"]
+        if patience is None or len(progress.history) - 1 - max(progress.best_epoch, stage.context.first_epoch) < patience:
+            return False
+        self.emit(Notice(f"fold {self.job.fold}: no better score in {patience} epochs; stage '{settings['name']}' ends"))
+        return True
+
+    def ended(self) -> bool:
+        return self.job.stop_after is not None and len(self.progress.history) >= self.job.stop_after
+
+    def finish_epoch(self, stage: Stage, samples_per_s: float) -> None:
+        """Validate, tell, remember the best, and save from time to time."""
+        progress, job = self.progress, self.job
+        loss, scores, self.last_outputs = self.answers.validate(stage.predictor)
+        headline = next(iter(scores.values()), None)
+        greater = next(iter(job.metrics.values())).greater_is_better
+        better = headline is not None and (
+            progress.best_score is None or (headline > progress.best_score if greater else headline < progress.best_score)
+        )
+        if better:
+            progress.best_score, progress.best_epoch = headline, len(progress.history)
+            self.best_state = copy_state(stage.predictor)
+        elapsed = progress.elapsed_s = time.monotonic() - self.started
+        record = EpochFinished(
+            job.fold,
+            stage.context.stage["name"],
+            len(progress.history),
+            self.epochs,
+            progress.loss_sum / max(1, progress.rows),
+            loss,
+            scores,
+            stage.learning_rate(),
+            elapsed,
+            samples_per_s,
+            bool(better),
+            {name: value / max(1, progress.rows) for name, value in progress.part_sums.items()},
+        )
+        progress.history.append({"epoch": record.epoch, "scores": scores, "train_loss": record.train_loss, "held_out_loss": loss})
+        signed = None if headline is None else headline if greater else -headline
+        stage.scheduler.epoch(progress.epoch, signed)
+        progress.epoch += 1
+        progress.batch = progress.rows = 0
+        progress.loss_sum, progress.part_sums = 0.0, {}
+        self.emit(record)
+        if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
+            self.save(stage)
+
+    # -- what is written -------------------------------------------------------------------------------------------------
+
+    def save(self, stage: Stage) -> None:
+        self.progress.elapsed_s = time.monotonic() - self.started
+        save_checkpoint(self.checkpoint, self.progress, {**stage.states(), "best": self.best_state})
+        self.saved_at = time.monotonic()
+
+    def finish(self) -> dict[str, Any]:
+        """Write weights, raw predictions and fold.json; last.ckpt goes."""
+        job, progress = self.job, self.progress
+        select = self.stages[-1]["train"]["select"]
+        last_state = copy_state(self.network)
+        last_epoch = progress.history[-1]["epoch"]
+        save_weights(job.folder / "last.safetensors", last_state)
+        has_best = self.best_state is not None and progress.best_epoch != last_epoch
+        if has_best:
+            save_weights(job.folder / "best.safetensors", self.best_state)
+        use_best = select == "best" and has_best
+        if use_best:
+            self.network.load_state_dict(self.best_state)
+            self.last_outputs = None
+        self.write_predictions()
+        scores = self.history_scores(progress.best_epoch if use_best else last_epoch)
+        record = {
+            "format": FORMAT,
+            "fold": job.fold,
+            "select": select,
+            "weights": "best.safetensors" if use_best else "last.safetensors",
+            "epochs": len(progress.history),
+            "best_epoch": progress.best_epoch,
+            "scores": scores,
+            "scores_best": self.history_scores(progress.best_epoch),
+            "scores_last": self.history_scores(last_epoch),
+            "train_rows": len(job.train),
+            "held_out_rows": len(job.held_out or ()),
+            "links": dict(self.answers.links),
+            "elapsed_s": round(time.monotonic() - self.started, 3),
+        }
+        atomic_write(job.folder / "fold.json", json.dumps(record, indent=2))
+        self.checkpoint.unlink(missing_ok=True)
+        self.emit(FoldFinished(job.fold, scores, progress.best_epoch, record["elapsed_s"]))
+        return record
+
+    def history_scores(self, epoch: int) -> dict[str, float]:
+        return next((record["scores"] for record in self.progress.history if record["epoch"] == epoch), {})
+
+    def write_predictions(self) -> None:
+        job = self.job
+        views = build_views(job.manifest, job.image)
+        for rows, what in ((job.held_out, "held-out"), (job.test, "test")):
+            if rows is None or not len(rows):
+                continue
+            wanted = {PLAIN: None, **views}
+            found: dict[str, np.ndarray] = {}
+            if what == "held-out" and self.last_outputs is not None:
+                found[PLAIN] = self.last_outputs  # the last validation was of these very weights
+                del wanted[PLAIN]
+            if wanted:
+                found.update(self.answers.predict(self.network, rows, wanted, what))
+            path = job.folder / ("oof.parquet" if what == "held-out" else "test.parquet")
+            path.unlink(missing_ok=True)  # of a process that was killed in here: these weights may differ from its own
+            write_raw(path, job.task, rows.ids, rows.row_ids, found, self.key[0], self.answers.links)

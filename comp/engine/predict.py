@@ -1,0 +1,78 @@
+"""Prediction: raw outputs for rows of a store, one array per view, in the order of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from comp.api import View
+from comp.engine.data import iterate_images
+from comp.engine.device import free_memory
+from comp.engine.rows import Rows
+from comp.errors import RunError
+
+
+@dataclass(frozen=True)
+class PredictBatch:
+    """`rows` images at a time, each of `size` (height, width) pixels."""
+
+    rows: int
+    size: tuple[int, int]
+
+
+def predict_views(
+    network: nn.Module,
+    fabric: Fabric,
+    rows: Rows,
+    views: Mapping[str, View | None],
+    batch: PredictBatch,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, np.ndarray]:
+    """Raw outputs of every view, each image read once.
+
+    Args:
+        network: a Network or EnsembleNetwork; it is put into eval mode.
+        views: name -> view; None is the image as it is.
+        progress: called with (rows done, rows) after each batch.
+
+    Returns:
+        name -> (N, outputs) float32, in the rows' order.
+
+    Raises:
+        RunError: one image alone does not fit into the device's memory.
+    """
+    while True:
+        try:
+            return predict_once(network, fabric, rows, views, batch, progress)
+        except torch.OutOfMemoryError as error:
+            failure = error.with_traceback(None)  # whose frames hold what fills the memory
+        if batch.rows == 1:
+            raise RunError("the device's memory does not hold one image for prediction; lower image.predict_size.") from failure
+        free_memory()
+        batch = replace(batch, rows=batch.rows // 2)
+
+
+def predict_once(
+    network: nn.Module,
+    fabric: Fabric,
+    rows: Rows,
+    views: Mapping[str, View | None],
+    batch: PredictBatch,
+    progress: Callable[[int, int], None],
+) -> dict[str, np.ndarray]:
+    network.eval()
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in views}
+    done = 0
+    with torch.inference_mode(), fabric.autocast():
+        for images in iterate_images(rows.store, rows.positions, batch.rows, batch.size):
+            prepared = network.prepare(images.to(fabric.device, non_blocking=True))
+            for name, view in views.items():
+                found[name].append(network(prepared if view is None else view(prepared)).float())
+            done += len(images)
+            progress(done, len(rows))
+        return {name: torch.cat(parts).cpu().numpy() for name, parts in found.items()}

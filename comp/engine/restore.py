@@ -1,0 +1,56 @@
+"""Restoring: a fold's network from its stored weights, for predictions that were not made when it was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from comp.api import ImageSpec, Link, Task
+from comp.engine.checkpoint import load_weights
+from comp.engine.ensembles import EnsembleNetwork
+from comp.engine.network import ClassCounts, Network, build_network
+from comp.engine.sizes import without_weights
+from comp.errors import WeightsError
+from comp.manifest import Manifest
+from comp.runs import read_fold
+
+
+def restore_network(
+    manifest: Manifest, task: Task, image: ImageSpec, folder: Path, fabric: Fabric
+) -> tuple[Network | EnsembleNetwork, dict[str, Link]]:
+    """The network that predicted for a complete fold, on the device, and the links of its outputs.
+
+    Raises:
+        WeightsError: the fold is not complete, or its weights do not fit the manifest's model.
+    """
+    record = read_fold(folder)
+    if record is None:
+        raise WeightsError(f"{folder} holds no finished fold; `comp run {manifest.name}` trains it.")
+    network = build_empty(manifest, task, image, record["links"])
+    try:
+        network.load_state_dict(load_weights(folder / record["weights"]))
+    except RuntimeError as error:  # torch's message lists the keys
+        raise WeightsError(f"{folder / record['weights']} does not fit the model of {manifest.name}: {error}") from error
+    network = fabric.to_device(network).to(memory_format=torch.channels_last)
+    return network.eval(), record["links"]
+
+
+def build_empty(manifest: Manifest, task: Task, image: ImageSpec, links: Mapping[str, Link]) -> Network | EnsembleNetwork:
+    """The manifest's network, untrained: its pretrained weights are not looked for."""
+    values: dict[str, Any] = {**manifest.values, "model": without_weights(manifest.values["model"])}
+    # Heads take class counts for their initial bias only, which the stored weights replace.
+    counts = ClassCounts({target.name: np.ones(len(target.classes)) for target in task.targets}, 2)
+
+    def make_network() -> Network:
+        return build_network(manifest.catalog, values, task, image, counts, ("restored",))
+
+    network = make_network()
+    if not values["ensemble"]:
+        return network
+    ensemble = manifest.catalog.build("ensemble", values["ensemble"], task=task)
+    return EnsembleNetwork(ensemble.assemble(make_network, links), network)

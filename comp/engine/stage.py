@@ -1,0 +1,283 @@
+"""A stage of a fold: epochs under one optimizer, one schedule and one choice of what is frozen."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from comp.api import Batch, ImageSpec, Task
+from comp.catalog import Catalog
+from comp.engine.augment import AugmentPlan
+from comp.engine.average import WeightAverage
+from comp.engine.checkpoint import Progress
+from comp.engine.data import TrainLoader
+from comp.engine.device import free_memory, is_mixed, renew_scaler, seed_torch
+from comp.engine.losses import TaskLoss, build_losses, count_classes
+from comp.engine.network import Network, enter_training, freeze_parts
+from comp.engine.randomness import derive_seed, make_generator
+from comp.engine.rows import Rows
+from comp.errors import PluginError, RunError, RunInterrupted
+from comp.events import Emit, Notice, StepFinished
+
+TICK_S = 0.1
+LOSS = ""  # beside the targets' names
+EMA_FROM_STEPS = 500
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage is given besides the network.
+
+    Attributes:
+        key: (seed, fold, stage index): what every random choice of the stage is derived from.
+        first_epoch: epochs that the fold has trained before this stage.
+        stop: asked between steps; true: save and end.
+    """
+
+    catalog: Catalog
+    task: Task
+    stage: Mapping[str, Any]
+    image: ImageSpec
+    fold: str
+    key: tuple[Any, ...]
+    first_epoch: int
+    workers: int
+    emit: Emit
+    stop: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch: uint8 images (B, H, W, C), positions of its rows, and the seed of what is drawn for it."""
+
+    images: torch.Tensor
+    rows: torch.Tensor
+    seed: int
+
+
+class Stage:
+    """Trains a network; holds what must survive from step to step (optimizer, schedule, average of the weights)."""
+
+    def __init__(self, context: StageContext, network: Network, fabric: Fabric, train: Rows) -> None:
+        self.context, self.network, self.fabric, self.rows = context, network, fabric, train
+        build, stage = context.catalog.build, context.stage
+        settings = stage["train"]
+        self.batch_size: int = settings["batch_size"]
+        self.accumulate: int = settings["accumulate"]
+        self.clip_norm: float = settings["clip_norm"]
+        self.sampler = build("sampler", stage["sampler"], task=context.task, targets=dict(train.targets))
+        self.epoch_rows: int | None = None
+        self.epoch_rows = len(self.draw_order(0))
+        self.batches = math.ceil(self.epoch_rows / self.batch_size)
+        self.steps = math.ceil(self.batches / self.accumulate) * stage["epochs"]
+        self.counts = count_classes(context.task, train.targets)
+        self.losses: TaskLoss = build_losses(context.catalog, stage["loss"], context.task, train.targets, fabric.device)
+        self.objective = build("objective", stage["objective"])
+        self.mix = build("mix", stage["mix"], task=context.task) if stage["mix"] else None
+        freeze_parts(network, stage["freeze"])
+        self.optimizer = build("optimizer", stage["optimizer"], network=network)
+        self.scheduler = build("scheduler", stage["scheduler"], optimizer=self.optimizer, steps=self.steps, epochs=stage["epochs"])
+        self.ema = self.start_average(settings["ema"])
+        self.module = torch.compile(network) if settings["compile"] else network
+        if is_mixed(fabric):  # in fp32 Fabric's wrapper would only cost time
+            self.module = fabric.setup_module(self.module)
+        self.fabric_optimizer = fabric.setup_optimizers(self.optimizer)
+        renew_scaler(fabric)
+        self.targets = {name: torch.as_tensor(values, device=fabric.device) for name, values in train.targets.items()}
+        self.weights = torch.as_tensor(train.weights, device=fabric.device)
+        self.loader = self.open_loader()
+        self.micro_rows = self.batch_size
+        self.group: list[Step] = []
+        self.sums: dict[str, torch.Tensor] = {}
+
+    def start_average(self, asked: bool | str) -> WeightAverage | None:
+        """The running average of the weights; `auto` takes one where the stage is long enough to have a horizon."""
+        if asked is False or (asked == "auto" and self.steps < EMA_FROM_STEPS):
+            return None
+        return WeightAverage(self.network, self.steps)
+
+    def open_loader(self) -> TrainLoader:
+        specs = self.context.stage["augment"]
+        augment = AugmentPlan(self.context.catalog, tuple(specs), self.context.image) if specs else None
+        rows, size = self.rows, self.context.image.size
+        pin = self.fabric.device.type == "cuda"
+        return TrainLoader(rows.store, rows.positions, rows.keys, augment, size, self.batch_size, self.context.workers, pin=pin)
+
+    @property
+    def predictor(self) -> Network:
+        """The network that is validated, saved and predicts: the averaged one where there is one."""
+        return self.ema.module if self.ema else self.network
+
+    def draw_order(self, epoch: int) -> np.ndarray:
+        """Which training rows the epoch shows, in which order: (M,) positions, M the same in every epoch.
+
+        Raises:
+            PluginError: the sampler's answer is none.
+        """
+        order = np.asarray(self.sampler(make_generator(*self.context.key, epoch, "order")))
+        if order.ndim != 1 or not len(order) or order.dtype.kind not in "iu" or order.min() < 0 or order.max() >= len(self.rows):
+            raise PluginError(
+                f"sampler '{self.context.stage['sampler']['use']}' answered {order.dtype} of shape {order.shape}; wanted (M,) "
+                f"int64 positions of the {len(self.rows)} training rows"
+            )
+        if len(order) > 1 and self.batch_size > 1 and len(order) % self.batch_size == 1:
+            order = order[:-1]  # one row is no batch: batch norm has nothing to divide by, and its step would be a full one
+        if self.epoch_rows not in (None, len(order)):
+            raise PluginError(
+                f"sampler '{self.context.stage['sampler']['use']}' answered {len(order)} rows for epoch {epoch} and "
+                f"{self.epoch_rows} for epoch 0; wanted the same number for every epoch: the schedule is made of it"
+            )
+        return order.astype(np.int64)
+
+    def train_epoch(self, progress: Progress) -> None:
+        """One pass over the data, from the batch where `progress` stands.
+
+        Raises:
+            RunInterrupted: a stop was asked for; the state is that after a whole step, and `progress` says which.
+            RunError: the loss is no longer a number.
+        """
+        enter_training(self.network, self.context.stage["freeze"])
+        order = self.draw_order(progress.epoch)
+        self.sums = {name: self.make_sum(value) for name, value in {LOSS: progress.loss_sum, **progress.part_sums}.items()}
+        ticked, ticked_rows = time.monotonic(), progress.rows
+        for images, rows in self.loader.epoch(order, (*self.context.key, progress.epoch), progress.batch):
+            self.add(self.train_batch(images, rows, progress))
+            progress.rows += len(rows)
+            progress.batch += 1
+            now = time.monotonic()
+            if now - ticked > TICK_S:
+                self.tick(progress, (progress.rows - ticked_rows) / (now - ticked))
+                ticked, ticked_rows = now, progress.rows
+            if progress.batch % self.accumulate == 0 and self.context.stop():
+                self.tick(progress, 0.0)
+                raise RunInterrupted("stopped")
+        self.tick(progress, 0.0)
+
+    def make_sum(self, value: float) -> torch.Tensor:
+        device = self.fabric.device
+        # MPS knows no float64.
+        return torch.tensor(value, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+
+    def add(self, losses: list[dict[str, tuple[torch.Tensor, int]]]) -> None:
+        for micro in losses:
+            for name, (mean, rows) in micro.items():
+                if name not in self.sums:
+                    self.sums[name] = self.make_sum(0.0)
+                self.sums[name].add_(mean, alpha=rows)
+
+    def tick(self, progress: Progress, samples_per_s: float) -> None:
+        """Bring `progress` up to date and tell."""
+        context = self.context
+        progress.part_sums = {name: float(value) for name, value in self.sums.items()}
+        progress.loss_sum = progress.part_sums.pop(LOSS)
+        loss = progress.loss_sum / max(1, progress.rows)
+        epoch = context.first_epoch + progress.epoch
+        if not math.isfinite(loss):
+            raise RunError(
+                f"fold {context.fold}, epoch {epoch}, by batch {progress.batch} of {self.batches}: the training loss is {loss}. "
+                "Lower optimizer.lr, set train.clip_norm, or train.precision: 32; the last saved epoch is kept."
+            )
+        context.emit(StepFinished(context.fold, context.stage["name"], epoch, progress.batch, self.batches, loss, samples_per_s))
+
+    def train_batch(self, images: torch.Tensor, rows: torch.Tensor, progress: Progress) -> list[dict[str, tuple[torch.Tensor, int]]]:
+        """Forward, backward and, at the end of an accumulation group, one optimizer step.
+
+        Returns for each micro-batch (one, where memory suffices) the mean loss and that of each target, with how many rows.
+        """
+        start = progress.batch // self.accumulate * self.accumulate * self.batch_size
+        group_rows = min(start + self.accumulate * self.batch_size, self.epoch_rows) - start
+        self.group.append(Step(images, rows, derive_seed(*self.context.key, progress.epoch, progress.batch, "step")))
+        todo = self.group[-1:]
+        while True:
+            try:
+                losses = [self.backward(step, group_rows) for step in todo][-1]
+                break
+            except torch.OutOfMemoryError as error:
+                failure = error.with_traceback(None)  # whose frames hold what fills the memory
+            self.split_batches(len(rows), failure)
+            todo = self.group
+        if (progress.batch + 1) % self.accumulate == 0 or progress.batch + 1 == self.batches:
+            self.group = []
+            self.update(progress)
+        return losses
+
+    def backward(self, step: Step, group_rows: int) -> list[dict[str, tuple[torch.Tensor, int]]]:
+        seed_torch(step.seed, self.fabric.device)  # what libraries draw from the global generator: dropout, stochastic depth
+        generator = torch.Generator().manual_seed(step.seed) if self.mix else None
+        losses = []
+        for images, rows in self.split(step):
+            batch = self.make_batch(images, rows)
+            mixed = self.mix(batch.images, generator) if self.mix else None
+            loss, parts = self.objective(self.module, batch, mixed, self.losses)
+            self.fabric.backward(loss if len(rows) == group_rows else loss * (len(rows) / group_rows))
+            losses.append({LOSS: (loss.detach(), len(rows)), **{name: (part.detach(), len(rows)) for name, part in parts.items()}})
+        return losses
+
+    def split(self, step: Step) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        """Images and rows in pieces of nearly equal size, of `micro_rows` at most."""
+        pieces = math.ceil(len(step.rows) / self.micro_rows)
+        if pieces == 1:
+            return [(step.images, step.rows)]
+        return zip(step.images.tensor_split(pieces), step.rows.tensor_split(pieces), strict=True)
+
+    def make_batch(self, images: torch.Tensor, rows: torch.Tensor) -> Batch:
+        device = self.fabric.device
+        rows = rows.to(device, non_blocking=True)
+        targets = {name: values[rows] for name, values in self.targets.items()}
+        return Batch(self.network.prepare(images.to(device, non_blocking=True)), targets, self.weights[rows])
+
+    def update(self, progress: Progress) -> None:
+        if self.clip_norm:
+            self.fabric.clip_gradients(self.network, self.fabric_optimizer, max_norm=self.clip_norm, error_if_nonfinite=False)
+        self.scheduler.step(progress.updates)
+        self.fabric_optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema:
+            self.ema.update(self.network, progress.updates)
+        progress.updates += 1
+
+    def split_batches(self, rows: int, failure: Exception) -> None:
+        """After running out of memory: half the micro-batch, twice the accumulation, and the group of batches from its start.
+
+        The gradient stays the same, but for what depends on a batch's other rows (batch norm, mix) and for dropout.
+        """
+        if min(rows, self.micro_rows) < 2:
+            raise RunError("the device's memory does not hold one training image; lower image.size or choose a smaller model.") from failure
+        self.micro_rows = math.ceil(min(rows, self.micro_rows) / 2)
+        self.optimizer.zero_grad(set_to_none=True)
+        free_memory()
+        text = f"fold {self.context.fold}: out of memory; going on with micro-batches of {self.micro_rows} (batches of {self.batch_size})"
+        self.context.emit(Notice(text, "warning"))
+
+    def states(self) -> dict[str, Any]:
+        """Everything besides Progress that a resumed stage needs, as plain data and tensors."""
+        return {
+            "network": self.network.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "micro_rows": self.micro_rows,
+        }
+
+    def restore(self, states: Mapping[str, Any]) -> None:
+        self.network.load_state_dict(states["network"])
+        if self.ema:
+            self.ema.module.load_state_dict(states["ema"])
+        self.optimizer.load_state_dict(states["optimizer"])
+        self.scheduler.load_state_dict(states["scheduler"])
+        self.fabric.strategy.precision.load_state_dict(states["precision"])
+        self.micro_rows = states["micro_rows"]
+
+    def learning_rate(self) -> float:
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+    def close(self) -> None:
+        self.loader.close()

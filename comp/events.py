@@ -1,0 +1,193 @@
+"""Events: what the engine says while it works. Every view, log, report and tracker is a reader of this one stream.
+
+An event is a frozen dataclass of plain data. `to_record` makes a JSON-ready mapping of it (with `event`, its class name, and
+`time`, seconds since the epoch), `EventLog` appends such records to a run's events.jsonl, `read_events` reads them back.
+Ticks are for live views only and are never stored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from comp.project import append_line
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened."""
+
+
+@dataclass(frozen=True)
+class Tick(Event):
+    """Progress, many times a second; not stored."""
+
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Notice(Event):
+    """A thing the user should know. `level`: info | warning."""
+
+    text: str
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class StoreProgress(Tick):
+    """Images being read into the store. `what`: train | test."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """`folds`: what this process intends to train (`"0"`, ..., `"full"`); `epochs`: per fold, over all stages."""
+
+    experiment: str
+    digest: str
+    run_folder: str
+    folds: list[str]
+    epochs: int
+    train_rows: int
+    test_rows: int
+    device: str
+    precision: str
+    metric: str
+    greater_is_better: bool
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class FoldStarted(Event):
+    fold: str
+    train_rows: int
+    held_out_rows: int
+    resumed_epoch: int = 0
+
+
+@dataclass(frozen=True)
+class FoldSkipped(Event):
+    """`why`: complete | in another process."""
+
+    fold: str
+    why: str
+
+
+@dataclass(frozen=True)
+class StageStarted(Event):
+    fold: str
+    stage: str
+    epochs: int
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True)
+class StepFinished(Tick):
+    """`step` counts from 1 within the epoch; `epoch` from 0 over the whole fold."""
+
+    fold: str
+    stage: str
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    samples_per_s: float
+
+
+@dataclass(frozen=True)
+class EpochFinished(Event):
+    """`epoch` counts from 0 over the whole fold; `scores`: metric -> held-out score; `parts`: target -> training loss."""
+
+    fold: str
+    stage: str
+    epoch: int
+    epochs: int
+    train_loss: float
+    held_out_loss: float | None
+    scores: dict[str, float]
+    lr: float
+    elapsed_s: float
+    samples_per_s: float
+    best: bool
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PredictionProgress(Tick):
+    """`what`: held-out | test."""
+
+    fold: str
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class FoldFinished(Event):
+    fold: str
+    scores: dict[str, float]
+    best_epoch: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class RunFinished(Event):
+    """`complete`: every fold of the run is done; `scores` is what scores.json holds."""
+
+    complete: bool
+    scores: dict[str, Any]
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class RunStopped(Event):
+    """The run ended before its end, saved. `why` is the message the user saw."""
+
+    why: str
+
+
+def to_record(event: Event) -> dict[str, Any]:
+    """Plain JSON data; NaN and infinities become None."""
+    record = {"event": type(event).__name__, "time": time.time(), **asdict(event)}
+    return _finite(record)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class EventLog:
+    """Appends events to a file, whole lines under a lock, so that two processes may write to one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Tick):
+            return
+        append_line(self.path, json.dumps({"format": FORMAT, **to_record(event)}, ensure_ascii=False))
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of an events.jsonl; a torn last line is left out."""
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)

@@ -1,0 +1,21 @@
+"""Inline: plain data as YAML on one line, for the files that comp writes with comments around it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*( [A-Za-z0-9_./@-]+)*")
+NOT_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+
+
+def to_yaml(value: Any) -> str:
+    """Text is quoted where YAML (1.1 or 1.2) could read it as something else."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{to_yaml(str(key))}: {to_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(to_yaml(item) for item in value) + "]"
+    if isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in NOT_TEXT:
+        return value
+    return json.dumps(value, ensure_ascii=False)

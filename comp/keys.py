@@ -1,0 +1,127 @@
+"""Keys: what may stand in a manifest, and of what type. What a plugin takes stands in its signature instead.
+
+Defaults that depend on the competition are worked out in defaults; merging and checking are manifest's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args
+
+from comp.api import TargetKind
+from comp.source import REQUIRED, Parameter
+
+COMPETITION_KEYS = ("dataset", "task", "split", "metric", "submission", "leaderboard")
+"""What the competition holds fixed; competition.yaml has these keys and no others."""
+
+MODEL_KEYS = (
+    "image", "on_bad_image", "augment", "mix", "sampler", "model", "head", "loss", "objective", "optimizer", "scheduler",
+    "ensemble", "train", "stages", "tta",
+)  # fmt: skip
+"""What describes a model that is trained; a blend has none of them."""
+
+STAGE_KEYS = ("image", "augment", "mix", "sampler", "loss", "objective", "optimizer", "scheduler", "train")
+"""What a stage may override."""
+
+
+class Slot(NamedTuple):
+    """A key that takes plugins: which kind, and whether one, one or null, or a list of them."""
+
+    kind: str
+    form: Literal["one", "optional", "list"]
+    help: str
+
+
+SLOTS: Mapping[str, Slot] = {
+    "dataset": Slot("dataset", "one", "where rows, images and targets come from"),
+    "split": Slot("split", "one", "how units are divided into folds"),
+    "metric": Slot("metric", "one", "the metric that decides"),
+    "also": Slot("metric", "list", "further metrics, for the eye"),
+    "submission": Slot("submission", "one", "predictions in the competition's columns"),
+    "leaderboard": Slot("leaderboard", "optional", "scores submissions on this machine"),
+    "augment": Slot("augment", "list", "transforms of training images, one after another"),
+    "mix": Slot("mix", "optional", "mixes the images of a batch"),
+    "sampler": Slot("sampler", "one", "which rows an epoch shows"),
+    "model": Slot("model", "one", "images to features"),
+    "head": Slot("head", "one", "features to outputs"),
+    "loss": Slot("loss", "one", "or a mapping of target to loss"),
+    "objective": Slot("objective", "one", "one training step's loss"),
+    "optimizer": Slot("optimizer", "one", "torch optimizer"),
+    "scheduler": Slot("scheduler", "one", "learning rate over time"),
+    "ensemble": Slot("ensemble", "optional", "several networks trained together inside a fold"),
+    "tta": Slot("tta", "list", "further views of each image in prediction, averaged"),
+    "logger": Slot("logger", "list", "readers of a run's events"),
+    "blend": Slot("blend", "optional", "a rule from several experiments' predictions to one, instead of a model"),
+}  # fmt: skip
+
+KIT_PARAMETERS: Mapping[str, tuple[Parameter, ...]] = {
+    "blend": (
+        Parameter("members", "list[str] | dict[str, str]", REQUIRED, "experiments, or a name for each; exp041@DIGEST is one run"),
+    ),
+}
+"""What every plugin of a kind takes in a manifest because the kit itself reads it; not passed on."""
+
+SECTIONS: Mapping[str, tuple[Parameter, ...]] = {
+    "task": (
+        Parameter("kind", f"Literal{[*get_args(TargetKind), 'multitarget']} | None", None, "what is predicted"),
+        Parameter("targets", "dict[str, str] | None", None, "several targets: the kind of each"),
+        Parameter("classes", "int | None", None, "how many classes or labels"),
+        Parameter("rows", "int | None", None, "training rows"),
+        Parameter("test_rows", "int | None", None, "test rows"),
+        Parameter("image_px", "int | None", None, "median short side of the images"),
+        Parameter("channels", "int | None", None, "1 grey, 3 colour"),
+        Parameter("flip", "bool", True, "whether a mirrored image keeps its class (false: digits, text, left and right)"),
+    ),
+    "image": (
+        Parameter("size", "int | list[int]", 224, "the model's input in training: a side, or [height, width], in pixels"),
+        Parameter("predict_size", "Literal['auto'] | int | list[int]", "auto", "in prediction; auto: 1.25 times where crops are"),
+        Parameter("fit", "Literal['squash', 'pad', 'crop']", "squash", "how an image of another shape is brought to the size"),
+        Parameter("mean", "Literal['auto'] | float | list[float]", "auto", "subtracted (of 0 to 1); auto: as the weights want"),
+        Parameter("std", "Literal['auto'] | float | list[float]", "auto", "divides, per channel"),
+        Parameter("channels", "Literal['auto'] | int", "auto", "1 or 3; auto: as the images have, 3 for pretrained weights"),
+    ),
+    "train": (
+        Parameter("epochs", "int", 10, "passes over the training rows; with stages, each says its own"),
+        Parameter("batch_size", "int", 32, "rows per step"),
+        Parameter("precision", "Literal['auto', 'bf16', '16', '32', 16, 32]", "auto", "auto: as the GPU can, 32 on a CPU"),
+        Parameter("workers", "Literal['auto'] | int", "auto", "loader processes"),
+        Parameter("accumulate", "int", 1, "batches per optimizer step"),
+        Parameter("clip_norm", "float", 1.0, "largest gradient norm; 0: not clipped"),
+        Parameter("ema", "Literal['auto'] | bool", "auto", "moving average of the weights; auto: from 500 steps on"),
+        Parameter("select", "Literal['last', 'best']", "last", "which epoch's weights predict; best where patience is set"),
+        Parameter("patience", "int | None", None, "epochs without a better score before a fold stops"),
+        Parameter("compile", "bool", False, "torch.compile"),
+        Parameter("deterministic", "bool", False, "deterministic kernels on CUDA"),
+        Parameter("threads", "Literal['auto'] | int", "auto", "CPU threads"),
+    ),
+}  # fmt: skip
+
+STAGE_PARAMETERS = (
+    Parameter("name", "str", REQUIRED, "of the stage, in reports"),
+    Parameter("epochs", "int", REQUIRED, "of the stage"),
+    Parameter("freeze", "Literal['backbone', 'norm'] | None", None, "backbone: the head alone trains; norm: batch-norm is kept"),
+    Parameter("start", "Literal['last', 'best']", "last", "which weights of the stage before it starts from"),
+)
+
+PLAIN = (
+    Parameter("format", "int", 1, "version of this file's format"),
+    Parameter("about", "str", "", "what the idea is, what it should reach and what it costs"),
+    Parameter("extends", "str | None", None, "an experiment (exp041), a run of it (exp041@DIGEST) or an example"),
+    Parameter("seed", "int", 42, "of everything random in training"),
+    Parameter("on_bad_image", "Literal['error', 'skip']", "error", "what to do with a training image that cannot be read"),
+)
+
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "format": (1, 1), "seed": (0, 2**32 - 1), "split.folds": (2, 1000), "image.size": (1, 8192), "image.predict_size": (1, 8192),
+    "image.channels": (1, 64), "train.epochs": (1, 100_000), "train.batch_size": (1, 1_000_000), "train.workers": (0, 256),
+    "train.accumulate": (1, 100_000), "train.clip_norm": (0, float("inf")), "train.patience": (1, 100_000),
+    "train.threads": (1, 1024),
+}  # fmt: skip
+"""Dotted key -> least and greatest value (of each number, where it takes a list)."""
+
+MANIFEST_KEYS = (
+    "format", "about", "extends", "seed", "dataset", "task", "split", "metric", "also", "submission", "leaderboard", "blend",
+    "image", "on_bad_image", "augment", "mix", "sampler", "model", "head", "loss", "objective", "optimizer", "scheduler",
+    "ensemble", "train", "stages", "tta", "logger",
+)  # fmt: skip
+"""All of them, in the order in which people read a manifest."""

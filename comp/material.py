@@ -1,0 +1,206 @@
+"""Material: what all folds of a run are trained from, opened once: the image stores, the device, the encoded rows."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from comp.api import ImageSpec, Metric
+from comp.engine.device import describe_device, device_kind, free_memory, open_device, settle_precision
+from comp.engine.fold import FoldJob, train_fold
+from comp.engine.sizes import plan_image, plan_store_size
+from comp.engine.rows import Rows, make_rows
+from comp.errors import DataError, RunInterrupted
+from comp.events import Emit, Event, Notice, RunStarted, StoreProgress
+from comp.plan import RunPlan
+from comp.project import atomic_write
+from comp.runs import FULL, fold_folder, read_fold
+from comp.store import ImageStore, open_store
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+MOST_WORKERS = 8
+SHOWN_BAD = 20
+
+
+@dataclass(frozen=True)
+class Material:
+    """Attributes:
+    train: all training rows whose images could be read; folds take theirs from it.
+    fold_of: (N,) the fold of each training row; -1: never held out.
+    test: None without a test set.
+    """
+
+    plan: RunPlan
+    fabric: Fabric
+    metrics: Mapping[str, Metric]
+    image: ImageSpec
+    train: Rows
+    fold_of: np.ndarray
+    test: Rows | None
+    emit: Emit
+
+    def train_fold(self, fold: str, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Train one fold (or `full`) and free what it held."""
+        job = FoldJob(
+            manifest=self.plan.manifest,
+            task=self.plan.competition.task,
+            metrics=self.metrics,
+            image=self.image,
+            fold=fold,
+            folder=fold_folder(self.plan.run.folder, fold),
+            train=self.training_rows(fold),
+            held_out=self.held_out_rows(fold),
+            test=self.test,
+            workers=settle_workers(self.plan.manifest.values["train"]["workers"]),
+            stop_after=full_length(self.plan) if fold == FULL else None,
+            stop=stop,
+        )
+        try:
+            return train_fold(job, self.fabric, self.emit)
+        finally:
+            free_memory()
+
+    def describe_start(self) -> RunStarted:
+        plan, values = self.plan, self.plan.manifest.values
+        return RunStarted(
+            experiment=plan.manifest.name,
+            digest=plan.run.digest,
+            run_folder=str(plan.run.folder),
+            folds=plan.run.folds,
+            epochs=sum(stage["epochs"] for stage in plan.manifest.stages),
+            train_rows=len(self.train),
+            test_rows=len(self.test or ()),
+            device=describe_device(self.fabric),
+            precision=settle_precision(str(values["train"]["precision"]), device_kind()),
+            metric=values["metric"]["use"],
+            greater_is_better=next(iter(self.metrics.values())).greater_is_better,
+            about=values["about"] or "",
+        )
+
+    def training_rows(self, fold: str) -> Rows:
+        if fold == FULL:
+            return self.train
+        return self.train.take(np.flatnonzero(self.fold_of != int(fold)))
+
+    def held_out_rows(self, fold: str) -> Rows | None:
+        return None if fold == FULL else self.train.take(np.flatnonzero(self.fold_of == int(fold)))
+
+
+def open_material(plan: RunPlan, emit: Emit, stop: Callable[[], bool]) -> Material:
+    """Read every image into the store (once per machine), and open the device.
+
+    Raises:
+        RunInterrupted: a stop was asked for while images were read.
+        ImageError: images that cannot be read, all named, unless the manifest skips them.
+    """
+    values, competition = plan.manifest.values, plan.competition
+    tables = competition.tables
+    fabric = open_device(values["train"])
+    train_table = tables.train if not plan.debug else limit_rows(plan, tables.train)
+    image = plan_image(plan.manifest, competition.task, plan.run.state["form"]["channels"])
+    emit = stoppable(emit, stop)
+    train_store = read_store(plan, emit, train_table, image, "train", values["on_bad_image"])
+    train = make_rows(train_table, train_store, competition.task)
+    kept = drop_bad(plan, train_table, train_store, emit)
+    test = None
+    if tables.test is not None and len(tables.test):
+        test_table = tables.test.head(2 * values["train"]["batch_size"]) if plan.debug else tables.test
+        # A unit of the test set must be answered: what cannot be read is filled with the mean image, and said.
+        test_store = read_store(plan, emit, test_table, image, "test", mend_test(values["on_bad_image"]))
+        tell_filled(test_table, test_store, emit)
+        test = make_rows(test_table, test_store, None)
+    fold_of = plan.folds.of(train_table["id"])
+    return Material(plan, fabric, plan.build_metrics(), image, train.take(kept), fold_of[kept], test, emit)
+
+
+def stoppable(emit: Emit, stop: Callable[[], bool]) -> Emit:
+    """Reading a million images takes minutes; a stop that was asked for meanwhile ends it at the next tick."""
+
+    def tell(event: Event) -> None:
+        emit(event)
+        if isinstance(event, StoreProgress) and stop():
+            raise RunInterrupted("stopped while images were read")
+
+    return tell
+
+
+def mend_test(on_bad: str) -> str:
+    return "mean" if on_bad == "skip" else on_bad
+
+
+def read_store(plan: RunPlan, emit: Emit, table: pd.DataFrame, image: ImageSpec, what: str, on_bad: str) -> ImageStore:
+    """The stored images of a table, built if they are not there yet."""
+    tables = plan.competition.tables
+    return open_store(
+        table["image"].tolist(),
+        tables.root,
+        tables.read,
+        plan_store_size(plan.manifest, image),
+        plan.manifest.values["image"]["fit"],
+        image.channels,
+        plan.project.cache,
+        on_bad,
+        lambda done, total: emit(StoreProgress(what, done, total)),
+        notice=lambda text: emit(Notice(text)),
+    )
+
+
+def drop_bad(plan: RunPlan, table: pd.DataFrame, store: ImageStore, emit: Emit) -> np.ndarray:
+    """Positions of the training rows that stay; those skipped are listed, all of them in the run's skipped.csv."""
+    if not store.bad:
+        return np.arange(len(table))
+    file = plan.run.folder / "skipped.csv"
+    places, reasons = zip(*sorted(store.bad.items()), strict=True)
+    skipped = pd.DataFrame({"row_id": table["row_id"].iloc[list(places)].to_numpy(), "why": reasons})
+    atomic_write(file, skipped.to_csv(index=False, lineterminator="\n"))
+    text = f"skipped {len(store.bad)} of {len(table)} training images that cannot be read (on_bad_image: skip; {file.name} lists them)"
+    emit(Notice(f"{text}:\n{list_rows(table, store)}", "warning"))
+    kept = np.setdiff1d(np.arange(len(table)), np.fromiter(store.bad, dtype=np.int64))
+    if not len(kept):
+        raise DataError("not one training image can be read; nothing is left to train on.")
+    return kept
+
+
+def tell_filled(table: pd.DataFrame, store: ImageStore, emit: Emit) -> None:
+    """Say which test images could not be read."""
+    if store.bad:
+        text = f"{len(store.bad)} of {len(table)} test images cannot be read; they were predicted as the mean image"
+        emit(Notice(f"{text}:\n{list_rows(table, store)}", "warning"))
+
+
+def list_rows(table: pd.DataFrame, store: ImageStore) -> str:
+    """The first bad rows, one a line, with the reason."""
+    lines = [f"  {table['row_id'].iloc[place]}: {why}" for place, why in sorted(store.bad.items())[:SHOWN_BAD]]
+    return "\n".join([*lines, *([f"  and {len(store.bad) - SHOWN_BAD} more"] if len(store.bad) > SHOWN_BAD else [])])
+
+
+def limit_rows(plan: RunPlan, table: pd.DataFrame) -> pd.DataFrame:
+    """For --debug: as many rows of each fold as give four batches of training."""
+    fold_of = pd.Series(plan.folds.of(table["id"]), index=table.index)
+    each = math.ceil(4 * plan.manifest.values["train"]["batch_size"] / max(1, plan.folds.count - 1))
+    return table[fold_of.groupby(fold_of).cumcount() < each].reset_index(drop=True)
+
+
+def settle_workers(asked: int | str) -> int:
+    """`auto`: on a GPU one loader process per core but one, at most eight; on a CPU none, whose cores are the model's."""
+    if asked != "auto":
+        return int(asked)
+    return min(MOST_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if device_kind() == "cuda" else 0
+
+
+def full_length(plan: RunPlan) -> int | None:
+    """How many epochs `full` trains: where an epoch was chosen on held-out rows, the folds' mean; else the whole schedule."""
+    train = plan.manifest.stages[-1]["train"]
+    if train["select"] == "last" and train["patience"] is None:
+        return None
+    records = [record for fold in plan.run.folds if (record := read_fold(fold_folder(plan.run.folder, fold)))]
+    lengths = [record["best_epoch"] + 1 for record in records if record["best_epoch"] >= 0]
+    return max(1, round(sum(lengths) / len(lengths))) if lengths else None

@@ -1,0 +1,179 @@
+"""A run's plan: the manifest with its competition and folds, the digest that they add up to, and the folder that bears it.
+
+Everything here is known before training; no torch is needed for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from comp import __version__
+from comp.api import Logger, Metric, Tables
+from comp.competition import Competition, hash_tables, open_competition
+from comp.errors import CompError
+from comp.events import Emit, Notice
+from comp.folds import Folds, open_folds
+from comp.images import probe_images
+from comp.manifest import Manifest
+from comp.project import Project, atomic_write
+from comp.runs import FORMAT, Run
+from comp.scores import build_metrics
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+STUB_ROWS, STUB_SHARE = 10, 20
+"""A test set of so few rows, at so many training rows for each, is taken for a stub."""
+
+LIBRARIES = ("torch", "timm", "albumentations", "numpy", "pandas", "scikit-learn", "opencv-python-headless", "lightning-fabric")
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run is made of.
+
+    Attributes:
+        debug: the whole path on a handful of batches, in a folder of its own.
+    """
+
+    project: Project
+    manifest: Manifest
+    competition: Competition
+    folds: Folds
+    run: Run
+    debug: bool = False
+
+    def with_values(self, **changed: Any) -> RunPlan:
+        """The same run looked at with other wishes (metric, tta, ...): nothing that trains may be among them."""
+        return replace(self, manifest=self.manifest.with_values({**self.manifest.values, **changed}))
+
+    def build_metrics(self) -> dict[str, Metric]:
+        """Target name -> the deciding metric."""
+        return build_metrics(self.manifest.catalog, self.manifest.values["metric"], self.competition.task)
+
+
+def plan_run(project: Project, manifest: Manifest, debug: bool = False) -> RunPlan:
+    """Open the tables and folds, and work out the digest. The run's folder is open_run's to make.
+
+    Raises:
+        DataError, FoldsError: the tables or folds are at fault.
+    """
+    competition = open_competition(project, manifest)
+    folds = open_folds(project, manifest, competition)
+    contents = digest_contents(manifest, competition, folds)
+    digest = manifest.digest(contents)
+    folder = project.experiment(manifest.name) / ("debug" if debug else "runs") / digest
+    state = {"folds": [str(number) for number in range(folds.count)], "contents": contents}
+    return RunPlan(project, manifest, competition, folds, Run(manifest.name, digest, folder, state), debug)
+
+
+def digest_contents(manifest: Manifest, competition: Competition, folds: Folds) -> dict[str, str]:
+    """What the digest covers besides the manifest: name -> SHA-256."""
+    return {"tables": hash_tables(competition.tables), "folds": folds.sha256, **manifest.weight_hashes()}
+
+
+def open_run(plan: RunPlan) -> RunPlan:
+    """Make the run's folder with what it states about itself, or read that back; environment.json comes last.
+
+    A debug run begins anew each time.
+
+    Raises:
+        WorkspaceError: the folder cannot be written.
+    """
+    folder, manifest = plan.run.folder, plan.manifest
+    file = folder / "environment.json"
+    if plan.debug:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not file.exists():
+        atomic_write(folder / "manifest.resolved.yaml", manifest.dump())
+        atomic_write(folder / "folds.csv", plan.folds.table.to_csv(index=False, lineterminator="\n"))
+        state = {**describe_environment(plan.project, manifest), **plan.run.state, "form": describe_form(plan)}
+        atomic_write(file, json.dumps(state, indent=2, ensure_ascii=False))
+    return replace(plan, run=replace(plan.run, state=json.loads(file.read_text(encoding="utf-8"))))
+
+
+def describe_form(plan: RunPlan) -> dict[str, Any]:
+    """What a prediction needs to know of the tables, so that it needs no tables: `comp predict` works from checkpoints alone."""
+    tables = plan.competition.tables
+    return {
+        "targets": [asdict(target) for target in plan.competition.task.targets],
+        "id_column": tables.id_column,
+        "ids_have_endings": bool(tables.train["id"].head(100).str.lower().str.endswith(IMAGE_ENDINGS).all()),
+        "channels": count_channels(plan.manifest, tables),
+    }
+
+
+def describe_test_set(tables: Tables) -> str:
+    """What is to be known of the test set before training: that it is absent, empty or a stub; else nothing."""
+    rows = None if tables.test is None else len(tables.test)
+    later = "`comp predict` answers one that comes later"
+    if not rows:
+        return f"{'there is no test set yet' if rows is None else 'the test set is empty'}: no test predictions are made; {later}"
+    if rows <= STUB_ROWS and rows * STUB_SHARE < len(tables.train):
+        return f"the test set has {rows} rows to {len(tables.train):,} for training, and may be a stub of a hidden one; {later}"
+    return ""
+
+
+def count_channels(manifest: Manifest, tables: Tables) -> int:
+    """`image.channels: auto`: what competition.yaml counted, else what a sample of the images has."""
+    fact = (manifest.values["task"] or {}).get("channels")
+    return int(fact) if fact else probe_images(tables.train["image"].tolist(), tables.root, tables.read, 50).channels
+
+
+def describe_environment(project: Project, manifest: Manifest) -> dict[str, Any]:
+    """What a run is made with: versions, code, machine."""
+    return {
+        "format": FORMAT,
+        "comp": __version__,
+        "made_at": time.time(),
+        "plugins": manifest.plugin_hashes(),
+        "git": describe_git(project.root),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "command": " ".join(["comp", *sys.argv[1:]]) if Path(sys.argv[0]).name == "comp" else "",
+    }
+
+
+def describe_git(folder: Path) -> dict[str, Any] | None:
+    """{commit, dirty} of the workspace, or None where it is no git checkout (or git is not there)."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    return {"commit": commit, "dirty": bool(ask("status", "--porcelain"))} if commit else None
+
+
+def open_loggers(plan: RunPlan, emit: Emit) -> list[Logger]:
+    """The manifest's loggers. One that cannot start is said, and left out: a logger never stops a run."""
+    loggers = []
+    for spec in plan.manifest.values["logger"]:
+        try:
+            loggers.append(plan.manifest.catalog.build("logger", spec, folder=plan.run.folder))
+        except CompError as error:
+            emit(Notice(f"logger '{spec['use']}' is left out: {error}", "warning"))
+    return loggers
+
+
+def tell_logger(logger: Logger, record: dict[str, Any], emit: Emit) -> bool:
+    """Hand one event to a logger. False: it failed, which is said; it is not asked again."""
+    try:
+        logger(record)
+    except Exception as error:  # a tracker's network, disk or version is no reason to lose a night's run
+        emit(Notice(f"logger {type(logger).__name__} failed and is left out from here on: {error}", "warning"))
+        return False
+    return True

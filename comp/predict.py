@@ -1,0 +1,165 @@
+"""Prediction from checkpoints alone: views that a run does not have yet, and test sets that were not there when it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from comp.api import ImageSpec
+from comp.engine.device import free_memory, open_device
+from comp.engine.fold import build_views
+from comp.engine.predict import PredictBatch, predict_views
+from comp.engine.restore import restore_network
+from comp.engine.rows import Rows, make_rows
+from comp.engine.sizes import plan_image
+from comp.errors import DataError, WorkspaceError
+from comp.events import Emit, Notice, PredictionProgress
+from comp.finished import plan_restored
+from comp.ids import locate_ids
+from comp.material import mend_test, read_store, tell_filled
+from comp.plan import RunPlan
+from comp.predictions import Predictions, link_outputs, read_raw, write_raw
+from comp.project import Project, atomic_write
+from comp.runs import fold_folder
+from comp.submission import build_submission
+from comp.unseen import list_test, read_sample
+from comp.views import PLAIN, missing_views
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A finished run that can predict: its plan, a device, and the pictures it wants."""
+
+    plan: RunPlan
+    fabric: Fabric
+    image: ImageSpec
+    emit: Emit
+
+    def predict(self, fold: str, rows: Rows, views: Mapping[str, Any], what: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Raw outputs of each view by one fold's weights, and the links of those outputs."""
+        folder = fold_folder(self.plan.run.folder, fold)
+        network, links = restore_network(self.plan.manifest, self.plan.competition.task, self.image, folder, self.fabric)
+        batch = PredictBatch(2 * self.plan.manifest.stages[-1]["train"]["batch_size"], self.image.predict_size)
+
+        def progress(done: int, total: int) -> None:
+            self.emit(PredictionProgress(fold, what, done, total))
+
+        try:
+            return predict_views(network, self.fabric, rows, views, batch, progress), links
+        finally:
+            del network
+            free_memory()
+
+    def read(self, table: pd.DataFrame, what: str, on_bad: str) -> Rows:
+        store = read_store(self.plan, self.emit, table, self.image, what, on_bad)
+        if what == "test":
+            tell_filled(table, store, self.emit)
+        return make_rows(table, store, None)
+
+
+def open_restored(plan: RunPlan, emit: Emit) -> Restored:
+    fabric = open_device(plan.manifest.values["train"])
+    return Restored(plan, fabric, plan_image(plan.manifest, plan.competition.task, plan.run.state["form"]["channels"]), emit)
+
+
+def add_views(plan: RunPlan, folds: Sequence[str], emit: Emit) -> None:
+    """Predict what the manifest's tta means and these folds lack, for held-out and test rows alike, and store it."""
+    restored = open_restored(plan, emit)
+    values, tables = plan.manifest.values, plan.competition.tables
+    sources = {"oof.parquet": ("held-out", tables.train, values["on_bad_image"])}
+    if tables.test is not None and len(tables.test):
+        sources["test.parquet"] = ("test", tables.test, mend_test(values["on_bad_image"]))
+    for file, (what, table, on_bad) in sources.items():
+        rows = None
+        for fold in folds:
+            path = fold_folder(plan.run.folder, fold) / file
+            if not path.exists():
+                continue
+            rows = rows or restored.read(table, what, on_bad)
+            stored = read_raw(path)
+            wanted = missing_views(stored.views, values["tta"])
+            known = pd.unique(stored.row_ids)  # in the order of the other views: the same batches, and so the same bits
+            chosen = rows.take(locate_ids(known, rows.row_ids, str(path), "the table"))
+            views = build_views(replace(plan.manifest, values={**values, "tta": wanted}), restored.image)
+            outputs, links = restored.predict(fold, chosen, views, what)
+            write_raw(path, plan.competition.task, chosen.ids, chosen.row_ids, outputs, values["seed"], links)
+
+
+def predict_new(
+    project: Project,
+    reference: str,
+    test: Path,
+    sample: Path | None,
+    out: Path,
+    on_bad_image: Literal["mean", "error"],
+    emit: Emit,
+) -> dict[str, Any]:
+    """Predict a test set that the run has never seen, and write it in the competition's form.
+
+    Args:
+        test: a folder of images, or a table of them.
+        sample: the sample submission of these ids; None: one row per image, in the order of the table.
+        out: the CSV to write.
+
+    Returns:
+        {"out", "rows", "folds", "digest", "bad"}.
+
+    Raises:
+        DataError: no image there, or ids that the sample does not have.
+        ImageError: images that cannot be read, with `on_bad_image` error.
+    """
+    plan = plan_restored(project, reference, emit)
+    emit(Notice(f"predicting with {plan.manifest.name}@{plan.run.digest}, the mean of folds {', '.join(plan.run.done)}"))
+    tables = list_test(test, plan.competition.tables, plan.manifest.values["dataset"], plan.run.state["form"]["ids_have_endings"])
+    answers = read_sample(sample) if sample else None
+    if not len(tables.test) and answers is not None and len(answers):
+        raise DataError(f"{test} lists no image, but {sample} wants {len(answers)} answers.")
+    demand_folder(out)
+    plan = replace(plan, competition=replace(plan.competition, tables=tables))
+    frame, bad = answer_test(plan, answers, on_bad_image, emit) if len(tables.test) else (answer_nothing(plan, answers, emit), [])
+    atomic_write(out, frame.to_csv(index=False, lineterminator="\n"))
+    return {"out": str(out), "rows": len(frame), "folds": plan.run.done, "digest": plan.run.digest, "bad": bad}
+
+
+def answer_test(plan: RunPlan, sample: pd.DataFrame | None, on_bad_image: str, emit: Emit) -> tuple[pd.DataFrame, list[str]]:
+    """The plan's test set by the mean of its folds, in the competition's form; and the rows whose images could not be read."""
+    tables, task = plan.competition.tables, plan.competition.task
+    restored = open_restored(plan, emit)
+    rows = restored.read(tables.test, "test", on_bad_image)
+    views = {PLAIN: None, **build_views(plan.manifest, restored.image)}
+    total: np.ndarray | float = 0.0
+    for fold in plan.run.done:
+        outputs, links = restored.predict(fold, rows, views, "test")
+        total = total + np.mean([link_outputs(raw, task, links) for raw in outputs.values()], axis=0)
+    means = pd.DataFrame(np.asarray(total) / len(plan.run.done)).groupby(pd.Index(rows.ids), sort=False).mean()
+    predictions = Predictions(task, means.index.to_numpy(dtype=object), means.to_numpy())
+    spec = plan.manifest.values["submission"]
+    frame = build_submission(plan.manifest.catalog, spec, task, predictions, sample, tables.id_column)
+    return frame, [str(rows.row_ids[place]) for place in sorted(rows.store.bad)]
+
+
+def answer_nothing(plan: RunPlan, sample: pd.DataFrame | None, emit: Emit) -> pd.DataFrame:
+    """The form's columns without a row, for an empty test set (a stub of a hidden one)."""
+    emit(Notice("the test set is empty: only the header is written", "warning"))
+    if sample is not None:
+        return sample
+    task = plan.competition.task
+    form = plan.manifest.catalog.build("submission", plan.manifest.values["submission"], task=task, sample=None)
+    frame = form([], np.zeros((0, task.outputs)))
+    return frame.rename(columns={frame.columns[0]: plan.competition.tables.id_column})
+
+
+def demand_folder(out: Path) -> None:
+    """Raises WorkspaceError: `out` has no folder that can be made; said before minutes of prediction."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkspaceError(f"--out {out}: {out.parent} cannot be made ({error.strerror}).") from error

@@ -1,0 +1,137 @@
+"""Plain lines of a run for where there is no terminal: a line per epoch and notice, each flushed."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TextIO
+
+from comp.events import (
+    EpochFinished,
+    Event,
+    FoldFinished,
+    FoldSkipped,
+    FoldStarted,
+    Notice,
+    PredictionProgress,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StoreProgress,
+)
+from comp.report.progress import FoldProgress, RunProgress
+from comp.report.tables import coverage_line, format_duration, format_score, format_table, headline
+
+STORE_LINE_EVERY_S = 5.0
+
+
+class PlainView:
+    """Reads events and writes lines to `stream`. A run outlives its reader: when the stream breaks, the view goes quiet."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.progress = RunProgress()
+        self._broken = False
+        self._store_line_at = 0.0
+
+    def __enter__(self) -> PlainView:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        self.progress.apply(event)
+        if isinstance(event, (StepFinished, PredictionProgress)):
+            return
+        for line in self.describe(event):
+            self.write(line)
+
+    def write(self, line: str) -> None:
+        if self._broken:
+            return
+        try:
+            print(line, file=self.stream, flush=True)
+        except UnicodeEncodeError:
+            print(line.encode("ascii", "replace").decode(), file=self.stream, flush=True)
+        except OSError:
+            # The terminal or pipe that started the run is gone; events.jsonl and the report still hold everything.
+            self._broken = True
+
+    def describe(self, event: Event) -> list[str]:
+        match event:
+            case Notice():
+                return [f"{event.level}: {event.text}" if event.level != "info" else event.text]
+            case StoreProgress():
+                return self.describe_store(event)
+            case RunStarted():
+                return describe_run(event)
+            case FoldSkipped():
+                return [f"fold {event.fold}  {event.why}"]
+            case FoldStarted():
+                resumed = f", resumed after epoch {event.resumed_epoch}" if event.resumed_epoch else ""
+                return [f"fold {event.fold}  {event.train_rows:,} rows train, {event.held_out_rows:,} held out{resumed}"]
+            case EpochFinished():
+                return [self.describe_epoch(event)]
+            case FoldFinished():
+                score = self.progress.headline(event.scores)
+                shown = "" if score is None else f"  {self.metric} {format_score(score)}"
+                return [f"fold {event.fold}  done{shown}  {format_duration(event.elapsed_s)}"]
+            case RunFinished():
+                return run_lines(self.progress)
+        return []
+
+    @property
+    def metric(self) -> str:
+        return self.progress.started.metric if self.progress.started else "score"
+
+    def describe_store(self, event: StoreProgress) -> list[str]:
+        now = time.monotonic()
+        if event.done < event.total and now - self._store_line_at < STORE_LINE_EVERY_S:
+            return []
+        self._store_line_at = now
+        return [f"reading {event.what} images  {event.done:,}/{event.total:,}"]
+
+    def describe_epoch(self, event: EpochFinished) -> str:
+        fold = self.progress.fold(event.fold)
+        parts = [f"fold {event.fold}", f"epoch {event.epoch + 1}/{event.epochs}", f"loss {event.train_loss:.4g}"]
+        if event.stage != "train":
+            parts.insert(1, f"stage {event.stage}")
+        if fold.score is not None:
+            parts.append(f"{self.metric} {format_score(fold.score)} (best {format_score(fold.best)})")
+        return "  ".join([*parts, f"{event.samples_per_s:,.0f} img/s", format_duration(event.elapsed_s)])
+
+
+def describe_run(event: RunStarted) -> list[str]:
+    """The head of a run: what it is, on what it runs, how much there is."""
+    rows = f"{event.train_rows:,} train" + (f" and {event.test_rows:,} test rows" if event.test_rows else " rows, no test rows")
+    head = f"{event.experiment}  {event.digest}  {event.metric}  {event.device} {event.precision}  {rows}"
+    return [head, event.about] if event.about else [head]
+
+
+def run_lines(progress: RunProgress) -> list[str]:
+    """How a finished run ends: a line per fold, the pooled score, and whether it is whole."""
+    assert progress.finished is not None
+    scores = progress.finished.scores
+    metric = progress.started.metric if progress.started else scores.get("metric", "score")
+    per_fold = scores.get("per_fold") or {}
+    rows = []
+    for name in sorted({*progress.folds, *per_fold}, key=lambda fold: (not fold.isdigit(), int(fold) if fold.isdigit() else 0)):
+        fold = progress.folds.get(name) or FoldProgress(name, state="complete")
+        trained_here = fold.state == "done"
+        rows.append(
+            [
+                name,
+                format_score(per_fold.get(name, fold.score)),
+                format_score(fold.best),
+                str(fold.epoch) if trained_here else "",
+                str(fold.best_epoch + 1) if trained_here and fold.best_epoch >= 0 else "",
+                format_duration(fold.elapsed_s) if trained_here else "from before" if fold.state == "complete" else fold.state,
+            ]
+        )
+    lines = format_table(["fold", metric, "best", "epochs", "best epoch", "time"], rows, right=(1, 2, 3, 4, 5)) if rows else []
+    if scores.get("metric"):
+        lines += ["", "   ".join(filter(None, (headline(scores), coverage_line(scores))))]
+    idle = progress.folds and all(fold.state == "complete" for fold in progress.folds.values())
+    ending = "complete already; nothing was trained" if idle else "complete" if progress.finished.complete else "not complete yet"
+    return [*lines, f"{ending}  {format_duration(progress.finished.elapsed_s)}"]

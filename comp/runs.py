@@ -1,0 +1,125 @@
+"""Runs: what was trained under one digest, found again by name; and where a run keeps its files.
+
+A run's folder bears its digest. This module lists and finds runs and reads what they state about themselves; training
+(engine), predictions and scores have modules of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comp.errors import FormatError, WorkspaceError
+from comp.project import Project
+
+FORMAT = 1
+FULL = "full"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an experiment.
+
+    Attributes:
+        folder: experiments/NAME/runs/DIGEST.
+        state: environment.json: what it was made with, and which folds make it whole.
+    """
+
+    experiment: str
+    digest: str
+    folder: Path
+    state: dict[str, Any]
+
+    @property
+    def folds(self) -> list[str]:
+        """All folds that make the run whole: "0", "1", ..."""
+        return list(self.state["folds"])
+
+    @property
+    def is_blend(self) -> bool:
+        return bool(self.state.get("blend"))
+
+    @property
+    def done(self) -> list[str]:
+        if self.is_blend:
+            return self.folds if (self.folder / "scores.json").exists() else []
+        return [fold for fold in self.folds if (fold_folder(self.folder, fold) / "fold.json").exists()]
+
+    @property
+    def complete(self) -> bool:
+        """Every fold is done, and merged: a process may have been killed between the two."""
+        return self.done == self.folds and bool((self.scores() or {}).get("complete"))
+
+    @property
+    def has_full(self) -> bool:
+        return (fold_folder(self.folder, FULL) / "fold.json").exists()
+
+    @property
+    def made_at(self) -> float:
+        return float(self.state["made_at"])
+
+    def scores(self) -> dict[str, Any] | None:
+        file = self.folder / "scores.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def read_fold(folder: Path) -> dict[str, Any] | None:
+    """fold.json of a complete fold, or None.
+
+    Raises:
+        FormatError: a newer comp wrote it.
+    """
+    file = folder / "fold.json"
+    if not file.exists():
+        return None
+    record = json.loads(file.read_text(encoding="utf-8"))
+    if record["format"] > FORMAT:
+        raise FormatError(f"{file} has format {record['format']}; this comp reads up to {FORMAT}: install a newer one.")
+    return record
+
+
+def fold_folder(run_folder: Path, fold: str) -> Path:
+    return run_folder / (FULL if fold == FULL else f"fold{fold}")
+
+
+def list_runs(project: Project, name: str) -> list[Run]:
+    """All runs of an experiment, the newest first.
+
+    Raises:
+        FormatError: a run was written by a newer comp.
+    """
+    found = []
+    for file in sorted((project.experiment(name) / "runs").glob("*/environment.json")):
+        state = json.loads(file.read_text(encoding="utf-8"))
+        if state["format"] > FORMAT:
+            raise FormatError(f"{file} has format {state['format']}; this comp reads up to {FORMAT}: install a newer one.")
+        found.append(Run(name, file.parent.name, file.parent, state))
+    return sorted(found, key=lambda run: run.made_at, reverse=True)
+
+
+def find_run(project: Project, reference: str, partial: bool = False) -> Run:
+    """The run that `NAME` or `NAME@digest` means: the newest complete one, or with `partial` else the one with most folds.
+
+    Raises:
+        WorkspaceError: there is none; the message says what there is.
+    """
+    name, _, digest = reference.partition("@")
+    runs = list_runs(project, name)
+    if digest:
+        runs = [run for run in runs if run.digest.startswith(digest)]
+        if len(runs) != 1:
+            raise WorkspaceError(f"{reference}: {len(runs)} runs of {name} start with '{digest}'; they are {describe(list_runs(project, name))}.")
+    whole = [run for run in runs if run.complete]
+    if whole:
+        return whole[0]
+    begun = [run for run in runs if run.done]
+    if partial and begun:
+        return max(begun, key=lambda run: (len(run.done), run.made_at))
+    raise WorkspaceError(f"{reference} has no complete run ({describe(runs)}); `comp run {name}` trains what is missing.")
+
+
+def describe(runs: Sequence[Run]) -> str:
+    return ", ".join(f"{run.digest} with {len(run.done)} of {len(run.folds)} folds" for run in runs) or "no runs at all"

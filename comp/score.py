@@ -1,0 +1,48 @@
+"""`comp score`: a finished run scored anew, by today's metric and tta, without training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comp.errors import PredictionsError
+from comp.events import Emit
+from comp.finished import plan_finished
+from comp.merge import merge_run, stored_views
+from comp.plan import RunPlan
+from comp.project import Project
+from comp.runs import FULL
+from comp.views import missing_views
+
+
+def score_run(project: Project, reference: str, metric: str | None, emit: Emit) -> dict[str, Any]:
+    """Scores of a stored run. With `metric` (a name, or a mapping such as `{use: f1, average: macro}`) only shown;
+    without, the run's scores.json and its two files are rewritten for today's metric and tta.
+
+    Raises:
+        WorkspaceError: there is no run.
+        ManifestError: no such metric.
+    """
+    plan = plan_finished(project, reference, emit, partial=True)
+    if metric is not None:
+        plan = plan.with_values(metric=plan.manifest.parse_plugin("metric", metric), also=[])
+    complete_views(plan, emit)
+    return merge_run(plan, write=metric is None) or {}
+
+
+def complete_views(plan: RunPlan, emit: Emit, full: bool = False) -> None:
+    """Predict the views that the manifest's tta means and the run does not have yet, held-out and test alike."""
+    if plan.run.is_blend:
+        return
+    folds = [*plan.run.done, *([FULL] if full else [])]
+    lacking = [fold for fold in folds if lacks_views(plan, fold)]
+    if lacking:
+        from comp.predict import add_views  # the engine, and torch with it, only where there is something to predict
+
+        add_views(plan, lacking, emit)
+
+
+def lacks_views(plan: RunPlan, fold: str) -> bool:
+    files = [file for file in ("oof.parquet", "test.parquet") if stored_views(plan, fold, file)]
+    if not files:
+        raise PredictionsError(f"fold {fold} of {plan.manifest.name}@{plan.run.digest} has no stored predictions; run it again.")
+    return any(missing_views(stored_views(plan, fold, file), plan.manifest.values["tta"]) for file in files)

@@ -1,0 +1,131 @@
+"""Tables: whether what a dataset plugin returned holds together. Each check returns what is wrong, a line a fault.
+
+What the targets mean is competition's business.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from comp.api import Tables, Target, Task
+from comp.errors import DataError
+
+
+def check_tables(tables: Tables) -> list[str]:
+    """What a dataset plugin must have returned: the kit's columns as text, row ids that are unique, targets that are there."""
+    faults = []
+    for name, table in (("training", tables.train), ("test", tables.test)):
+        if table is None:
+            continue
+        wanted = ["row_id", "id", "image", *(tables.targets if name == "training" else ())]
+        absent = [column for column in wanted if column not in table]
+        if absent:
+            faults.append(
+                f"the {name} table has no column {', '.join(map(repr, absent))}; it has {', '.join(map(repr, table.columns))}"
+            )
+            continue
+        for column in wanted:
+            if not all(type(value) is str for value in table[column].tolist()):
+                faults.append(
+                    f"column {column!r} of the {name} table is not all text; a dataset returns ids and targets as written"
+                )
+        row_id = table["row_id"]
+        if row_id.duplicated().any():
+            repeated = row_id[row_id.duplicated()].unique()
+            faults.append(f"{len(repeated)} row ids stand twice in the {name} table: {name_few(repeated)}")
+        if (table["id"] == "").any():
+            faults.append(f"the id of {int((table['id'] == '').sum())} rows of the {name} table is empty")
+    if not len(tables.train):
+        faults.append("the training table has no rows")
+    return faults
+
+
+def check_sample(task: Task, tables: Tables, form: str | None) -> list[str]:
+    """No label that only the sample submission knows, in its cells or as the header of a probability.
+
+    Args:
+        form: the submission plugin's name; the cells of `probabilities` are no labels.
+    """
+    sample = tables.sample
+    if sample is None:
+        return []
+    answers = [column for column in sample.columns if column != tables.id_column]
+    if len(answers) > 1 and len(task.targets) == 1 and not {target.name for target in task.targets} & set(answers):
+        strange = find_strange_headers(answers, task.target.classes)
+        return (
+            [f"{len(strange)} columns of the sample are no class of the training table: {name_few(strange)}"] if strange else []
+        )
+    faults: list[str] = []
+    for target in task.targets:
+        column = target.name if target.name in answers else answers[0] if len(answers) == len(task.targets) == 1 else None
+        if (
+            column is None
+            or form == "probabilities"
+            or not target.classes
+            or (target.kind == "multilabel" and target.separator is None)
+        ):
+            continue
+        cells = sample[column].unique()
+        strange = [cell for cell in cells if not set(split_answer(cell, target)) <= set(target.classes)]
+        rows = sample[sample[column].isin(strange)]
+        if strange:
+            faults.append(
+                f"the sample knows {len(strange)} values of {column!r} that no training row has: {name_few(strange)} "
+                f"({tables.id_column} {rows[tables.id_column].iloc[0]}); "
+                "if they are only fillers, correct them in a copy of the sample"
+            )
+    return faults
+
+
+def find_strange_headers(columns: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """The columns that are not named as a class, with or without one prefix for all (`label_cat`, `label_dog`)."""
+    first, known = columns[0], set(classes)
+    prefixes = ["", *(first.removesuffix(name) for name in classes if first.endswith(name))]
+    found = ([column for column in columns if column.removeprefix(prefix) not in known] for prefix in prefixes)
+    return min(found, key=len)
+
+
+def split_answer(cell: str, target: Target) -> list[str]:
+    """The labels in a cell of the sample, which may list several, best first."""
+    return [cell] if cell in target.classes else [part for part in cell.split(target.separator) if part]
+
+
+def check_images(tables: Tables) -> list[str]:
+    """Every image file that the tables name is there. One listing per folder: looking up a million files singly takes minutes."""
+    if tables.read is not None:
+        return []
+    faults, listings = [], {}
+    for name, table in (("training", tables.train), ("test", tables.test)):
+        missing = []
+        for image in table["image"].tolist() if table is not None else []:
+            folder, _, file = image.rpartition("/")
+            if folder not in listings:
+                listings[folder] = list_names(tables.root / folder)
+            if file not in listings[folder]:
+                missing.append(image)
+        if missing:
+            faults.append(
+                f"{len(missing)} images of the {name} table are not there: {name_few(missing)} "
+                "(`on_bad_image: skip` leaves them out)"
+            )
+    return faults
+
+
+def list_names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+
+
+def name_few(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(repr(str(name)) for name in names[:most]) + (", ..." if len(names) > most else "")
+
+
+def raise_faults(faults: Sequence[str]) -> None:
+    """Raises: DataError: there are any; it holds all of them."""
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise DataError("\n".join([*faults, f"{count} in the tables."]))

@@ -1,0 +1,56 @@
+"""Macro-F1: the mean of the classes' F1."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from comp.api import Metric, MetricUndefined, PluginError, Task, plugin
+
+
+@plugin("metric")
+def macro_f1(task: Task, /, *, classes: Literal["all", "present"] = "all", threshold: float = 0.5) -> Metric:
+    """F1 = 2 TP / (2 TP + FP + FN) of each class, then their plain mean, over a set of classes that predictions cannot change.
+
+    Called with (N,) int classes and (N, K) probabilities (the likeliest class counts), or with (N, L) 0/1 labels and
+    probabilities. By class: its F1; none where it is neither there nor predicted.
+
+    Args:
+        classes: `all`: every class of the task counts, one that is neither there nor predicted as 0 (scikit-learn's
+            labels=range(K), zero_division=0); `present`: those that the scored units have.
+        threshold: multilabel only: a label is predicted from this probability on.
+
+    Raises:
+        PluginError: the target is a number.
+        MetricUndefined: `present`, and no scored unit has a label.
+    """
+    target = task.target
+    if target.kind == "regression":
+        raise PluginError(f"metric macro_f1 wants classes; {target.name!r} is a number: use rmse")
+
+    def count(answers: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Per class: hits, answers, predictions."""
+        if target.kind == "multilabel":
+            said, there = predictions >= threshold, answers >= 0.5
+            return (said & there).sum(axis=0), there.sum(axis=0), said.sum(axis=0)
+        said = predictions.argmax(axis=1)
+        hits, there, said = (
+            np.bincount(numbers, minlength=target.width) for numbers in (answers[said == answers], answers, said)
+        )
+        return hits, there, said
+
+    def per_class(answers: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+        hits, there, said = count(answers, predictions)
+        return np.divide(2 * hits, there + said, out=np.full(target.width, np.nan), where=there + said > 0)
+
+    def compute(answers: np.ndarray, predictions: np.ndarray) -> float:
+        # scikit-learn's own choice of labels is those there or predicted, so that one stray prediction adds a class to the mean.
+        scores = np.nan_to_num(per_class(answers, predictions), nan=0.0)
+        if classes == "present":
+            scores = scores[count(answers, predictions)[1] > 0]
+        if len(scores) == 0:
+            raise MetricUndefined(f"macro_f1: no scored unit has a label of {target.name!r}")
+        return float(scores.mean())
+
+    return Metric(compute=compute, per_class=per_class)

@@ -1,0 +1,25 @@
+"""Root mean squared error."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from comp.api import Metric, PluginError, Task, plugin
+
+
+@plugin("metric")
+def rmse(task: Task, /) -> Metric:
+    """Root of the mean squared difference, in the target's unit. Called with (N,) float values and predictions.
+
+    Raises:
+        PluginError: the target has classes.
+    """
+    target = task.target
+    if target.kind != "regression":
+        raise PluginError(f"metric rmse wants a number; {target.name!r} has {target.width} classes: use accuracy or log_loss")
+
+    def compute(answers: np.ndarray, predictions: np.ndarray) -> float:
+        difference = answers.astype(np.float64) - predictions.astype(np.float64)
+        return float(np.sqrt(np.mean(difference * difference)))
+
+    return Metric(compute=compute, greater_is_better=False)

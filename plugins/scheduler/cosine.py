@@ -1,0 +1,58 @@
+"""Cosine decay per step after a linear warm-up."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch.optim import Optimizer
+
+from comp.api import PluginError, Scheduler, plugin
+
+
+@plugin("scheduler")
+def cosine(optimizer: Optimizer, steps: int, /, *, warmup: float = 0.05, min_lr: float = 0.0) -> Scheduler:
+    """Linear warm-up, then a half cosine to the end of the stage (Loshchilov & Hutter 2017, eq. 5), set before every step.
+
+    Args:
+        warmup: share of the steps in which the learning rate rises from near 0 to its full value, in [0, 1).
+        min_lr: where the decay ends, as a share of the full learning rate, in [0, 1].
+
+    Raises:
+        PluginError: a parameter is out of its range.
+    """
+    if not 0 <= warmup < 1:
+        raise PluginError(f"scheduler.warmup is {warmup}; wanted a share of the steps in [0, 1)")
+    if not 0 <= min_lr <= 1:
+        raise PluginError(f"scheduler.min_lr is {min_lr}; wanted a share of the learning rate in [0, 1]")
+    return Cosine(optimizer, steps, round(warmup * steps), min_lr)
+
+
+class Cosine:
+    def __init__(self, optimizer: Optimizer, steps: int, warmup_steps: int, floor: float) -> None:
+        self.optimizer = optimizer
+        self.steps = steps
+        self.warmup_steps = warmup_steps
+        self.floor = floor
+        self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
+
+    def factor(self, step: int) -> float:
+        """Share of the full learning rate at a step."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        done = min(1.0, (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps))
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+    def step(self, step: int) -> None:
+        factor = self.factor(step)
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = base * factor
+
+    def epoch(self, epoch: int, score: float | None) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"base_lrs": self.base_lrs}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.base_lrs = list(state["base_lrs"])

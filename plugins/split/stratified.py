@@ -1,0 +1,92 @@
+"""Split `stratified`: every fold has every class in the proportion of the whole."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import numpy as np
+
+from comp.api import FoldsError, Units, plugin
+
+
+@plugin("split")
+def stratified(
+    units: Units,
+    /,
+    *,
+    folds: int = 5,
+    group: str | None = None,
+    seed: int = 42,
+    rare: Literal["spread", "train_only"] = "spread",
+) -> np.ndarray:
+    """Folds with the classes in the same proportions; with `group`, no group in two folds.
+
+    Classes are dealt one after another, so that per fold each class and the whole differ by at most one unit (without
+    `group`), and a class of n units stands in min(n, folds) folds.
+
+    Args:
+        folds: how many folds.
+        group: column that names what must not be divided (patient, location, writer), or null.
+        seed: of the order in which units are dealt.
+        rare: classes with fewer units (or groups) than folds: spread (held out like all others) or train_only (never held
+            out; with `group`, where the whole group is of such classes).
+
+    Raises:
+        FoldsError: fewer units or groups than folds; no such column.
+    """
+    if group is None:
+        parts = np.arange(len(units.strata))
+    elif group in units.table:
+        parts = np.unique(units.table[group].to_numpy(dtype=object), return_inverse=True)[1]
+    else:
+        raise FoldsError(f"split.group: no column {group!r}; the training table has {', '.join(units.table.columns)}")
+    rare_units = find_rare(units.strata, parts, folds)
+    held_out = np.ones(len(parts), dtype=bool)
+    if rare == "train_only":
+        common_parts = np.zeros(parts.max(initial=-1) + 1, dtype=bool)
+        common_parts[parts[~rare_units]] = True
+        held_out = common_parts[parts]
+    what, count = ("units" if group is None else f"groups ({group})"), len(np.unique(parts[held_out]))
+    if folds < 2 or count < folds:
+        kept = " that may be held out (split.rare: train_only)" if not held_out.all() else ""
+        raise FoldsError(f"split.folds is {folds}, but there are {count} {what}{kept}; 2 ≤ folds ≤ {what} is wanted")
+    result = np.full(len(parts), -1, dtype=np.int64)
+    if group is None:
+        result[held_out] = deal_units(units.strata[held_out], folds, seed)
+    else:
+        # A class too rare for every fold cannot be balanced; as one class of their own they are at least spread together.
+        strata = np.where(rare_units, -1, units.strata)
+        result[held_out] = place_groups(strata[held_out], parts[held_out], folds, seed)
+    return result
+
+
+def find_rare(strata: np.ndarray, parts: np.ndarray, folds: int) -> np.ndarray:
+    """(U,) bool: the unit's class stands in fewer different parts (units, or groups) than there are folds."""
+    codes = np.unique(strata, return_inverse=True)[1]
+    width = parts.max(initial=-1) + 1
+    counts = np.bincount(np.unique(codes * width + parts) // width)
+    return counts[codes] < folds
+
+
+def deal_units(strata: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Sorted by class, in random order within a class, units are dealt to the folds in turn."""
+    random = np.random.RandomState(seed)
+    order = np.lexsort([random.permutation(len(strata)), strata])
+    result = np.empty(len(strata), dtype=np.int64)
+    result[order] = np.arange(len(strata)) % folds
+    return result
+
+
+def place_groups(strata: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    # Groups are renumbered at random by us: with shuffle=True some versions of scikit-learn lose the stratification.
+    found, groups = np.unique(groups, return_inverse=True)
+    groups = np.random.RandomState(seed).permutation(len(found))[groups]
+    result = np.empty(len(strata), dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        for fold, (_, held_out) in enumerate(StratifiedGroupKFold(folds).split(strata, strata, groups)):
+            result[held_out] = fold
+    return result

@@ -1,0 +1,181 @@
+"""The loader: every row once, the same pixels for any number of workers, and a clear end when a worker dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from comp.api import ImageSpec
+from comp.catalog import build_catalog
+from comp.engine.augment import AugmentPlan
+from comp.engine.data import TrainLoader, count_repeats, iterate_images
+from comp.engine.randomness import row_keys
+from comp.errors import PluginError, RunError
+from comp.store import ImageStore, open_store
+
+KEY = (42, "fold0", "train", 0)
+
+
+def read_numbered(ref: str) -> np.ndarray:
+    return np.random.default_rng(int(ref)).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    return open_store([str(number) for number in range(23)], tmp_path, read_numbered, (20, 20), "squash", 3, tmp_path / "cache")
+
+
+def plan_augment(*specs: dict[str, Any]) -> AugmentPlan:
+    return AugmentPlan(build_catalog(None), specs, ImageSpec((16, 16), (20, 20)))
+
+
+CROP = ({"use": "A.RandomResizedCrop", "scale": [0.5, 1.0]}, {"use": "A.HorizontalFlip"})
+
+
+def make_loader(store: ImageStore, augment: Any, size: int, workers: int = 0, **others: Any) -> TrainLoader:
+    return TrainLoader(store, np.arange(23), row_keys(map(str, range(23))), augment, (size, size), 5, workers, **others)
+
+
+def gather(batches: Any) -> tuple[torch.Tensor, list[int]]:
+    images, rows = zip(*batches)
+    return torch.cat(images), torch.cat(rows).tolist()
+
+
+def test_without_augmentation_it_gives_the_stores_pixels_in_order(store: ImageStore) -> None:
+    order = np.random.default_rng(0).permutation(23)
+    batches = list(make_loader(store, None, 20).epoch(order, KEY))
+    assert [len(rows) for _, rows in batches] == [5, 5, 5, 5, 3]
+    images, rows = gather(batches)
+    assert images.dtype == torch.uint8 and images.shape == (23, 20, 20, 3) and rows == order.tolist()
+    assert all(np.array_equal(image, read_numbered(str(row))) for image, row in zip(images.numpy(), rows))
+
+
+def test_rows_are_positions_in_the_training_rows_not_in_the_store(store: ImageStore) -> None:
+    loader = TrainLoader(store, np.array([20, 3, 7]), row_keys("abc"), None, (20, 20), 2)
+    images, rows = gather(loader.epoch(np.array([2, 0, 0]), KEY))
+    assert rows == [2, 0, 0]
+    assert np.array_equal(images[0].numpy(), read_numbered("7")) and np.array_equal(images[2].numpy(), read_numbered("20"))
+
+
+def test_another_size_is_resized(store: ImageStore) -> None:
+    images, _ = gather(make_loader(store, None, 10).epoch(np.arange(23), KEY))
+    halves = read_numbered("4").reshape(10, 2, 10, 2, 3).mean(axis=(1, 3))
+    assert images.shape == (23, 10, 10, 3) and np.abs(images[4].numpy() - halves).max() <= 1
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_workers_give_what_no_workers_give(store: ImageStore, start_method: str) -> None:
+    order = np.random.default_rng(1).integers(0, 23, 31)
+    alone = make_loader(store, plan_augment(*CROP), 16)
+    helped = make_loader(store, plan_augment(*CROP), 16, 2, start_method=start_method)
+    for epoch in range(2):
+        wanted, rows = gather(alone.epoch(order, (*KEY, epoch)))
+        got, got_rows = gather(helped.epoch(order, (*KEY, epoch)))
+        assert rows == got_rows == order.tolist() and torch.equal(wanted, got)
+    helped.close()
+
+
+def test_an_image_depends_on_its_row_its_turn_and_the_epoch_only(store: ImageStore) -> None:
+    loader = make_loader(store, plan_augment(*CROP), 16)
+    first, _ = gather(loader.epoch(np.array([3, 8, 3, 1]), KEY))
+    moved, _ = gather(loader.epoch(np.array([1, 3, 8, 9, 2, 3]), KEY))
+    assert torch.equal(first[0], moved[1]) and torch.equal(first[2], moved[5]) and torch.equal(first[3], moved[0])
+    assert not torch.equal(first[0], first[2])
+    later, _ = gather(loader.epoch(np.array([3]), (*KEY[:-1], 1)))
+    assert not torch.equal(first[0], later[0])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_that_starts_later_gives_the_same_rest(store: ImageStore, workers: int) -> None:
+    order = np.tile(np.arange(10), 2)
+    loader = make_loader(store, plan_augment(*CROP), 16, workers)
+    whole, _ = gather(loader.epoch(order, KEY))
+    rest, rows = gather(loader.epoch(order, KEY, start_batch=3))
+    assert rows == order[15:].tolist() and torch.equal(rest, whole[15:])
+    loader.close()
+
+
+def test_an_epoch_left_early_does_not_spill_into_the_next(store: ImageStore) -> None:
+    loader = make_loader(store, plan_augment(*CROP), 16, 2)
+    for _images, rows in loader.epoch(np.arange(23), KEY):
+        assert rows.tolist() == [0, 1, 2, 3, 4]
+        break
+    images, rows = gather(loader.epoch(np.arange(10, 20), KEY))
+    wanted, _ = gather(make_loader(store, plan_augment(*CROP), 16).epoch(np.arange(10, 20), KEY))
+    assert rows == list(range(10, 20)) and torch.equal(images, wanted)
+    loader.close()
+
+
+def test_workers_live_from_epoch_to_epoch_and_end_with_the_loader(store: ImageStore) -> None:
+    loader = make_loader(store, None, 20, 2)
+    living = []
+    for epoch in range(2):
+        gather(loader.epoch(np.arange(23), (*KEY, epoch)))
+        living.append([worker.pid for worker in loader._loader._iterator._workers])
+    assert living[0] == living[1] and len(living[0]) == 2
+    loader.close()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in living[0]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in living[0])
+
+
+@pytest.mark.parametrize("killed", [1, 2])
+def test_a_killed_worker_is_an_error_and_no_hang(store: ImageStore, killed: int) -> None:
+    loader = make_loader(store, plan_augment(*CROP), 16, 2)
+    started = time.monotonic()
+    with pytest.raises(RunError, match="a loader worker died.*train.workers"):
+        for _ in loader.epoch(np.tile(np.arange(23), 40), KEY):
+            for worker in loader._loader._iterator._workers[:killed]:
+                if worker.is_alive():
+                    os.kill(worker.pid, signal.SIGKILL)
+    assert time.monotonic() - started < 30
+    loader.close()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_plugins_error_reaches_the_user_as_it_is(store: ImageStore, workers: int) -> None:
+    loader = make_loader(store, FloatAugment(), 20, workers)
+    with pytest.raises(PluginError) as caught:
+        next(loader.epoch(np.arange(5), KEY))
+    assert str(caught.value).startswith("augment (_Halve) made float64")
+    loader.close()
+
+
+class FloatAugment:
+    def __call__(self) -> list[Any]:
+        return [_Halve()]
+
+
+class _Halve:
+    def __call__(self, *, image: np.ndarray) -> dict[str, Any]:
+        return {"image": image / 2}
+
+
+def test_the_global_generators_are_left_alone(store: ImageStore) -> None:
+    torch.manual_seed(3)
+    wanted = torch.rand(2)
+    torch.manual_seed(3)
+    loader = make_loader(store, plan_augment(*CROP), 16, 1)
+    gather(loader.epoch(np.arange(23), KEY))
+    assert torch.equal(torch.rand(2), wanted)
+    loader.close()
+
+
+def test_repeats_are_counted() -> None:
+    assert count_repeats(np.array([5, 1, 5, 5, 1, 0])).tolist() == [0, 0, 1, 2, 1, 0]
+    assert count_repeats(np.zeros(0, np.int64)).tolist() == []
+
+
+def test_images_for_prediction_come_in_order(store: ImageStore) -> None:
+    batches = list(iterate_images(store, np.array([4, 2, 9]), 2))
+    assert [tuple(batch.shape) for batch in batches] == [(2, 20, 20, 3), (1, 20, 20, 3)]
+    assert np.array_equal(batches[0][1].numpy(), read_numbered("2"))
+    assert next(iterate_images(store, np.array([4]), 2, (10, 30))).shape == (1, 10, 30, 3)

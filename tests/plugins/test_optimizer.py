@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+import timm as library
+import torch
+from torch import nn
+
+from comp.api import ImageSpec, PluginError
+from comp.plugins.model.timm import timm as backbone_of
+from comp.plugins.optimizer.timm import names, signature, timm
+
+
+class Network(nn.Module):
+    def __init__(self, backbone: nn.Module, features: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Sequential(nn.Dropout(0.0), nn.Linear(features, 3))
+
+
+def small() -> Network:
+    return Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 4)
+
+
+def settings(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, tuple[float, float]]:
+    """Each parameter's learning rate and weight decay."""
+    names_of = {id(parameter): name for name, parameter in network.named_parameters()}
+    return {
+        names_of[id(parameter)]: (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+
+
+def test_head_and_backbone_have_their_rates_and_norms_and_biases_no_decay() -> None:
+    network = small()
+    optimizer = timm(network, opt="adamw", lr=1e-4, head_lr=1e-3, weight_decay=0.05, betas=[0.8, 0.99])
+    assert isinstance(optimizer, torch.optim.AdamW) and tuple(optimizer.param_groups[0]["betas"]) == (0.8, 0.99)
+    assert settings(network, optimizer) == {
+        "backbone.0.weight": (1e-4, 0.05),
+        "backbone.0.bias": (1e-4, 0.0),
+        "backbone.1.weight": (1e-4, 0.0),
+        "backbone.1.bias": (1e-4, 0.0),
+        "head.1.weight": (1e-3, 0.05),
+        "head.1.bias": (1e-3, 0.0),
+    }
+
+
+def test_the_head_learns_at_lr_unless_it_has_its_own() -> None:
+    network = small()
+    assert {lr for lr, _ in settings(network, timm(network, lr=2e-3)).values()} == {2e-3}
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    network = small()
+    network.backbone.requires_grad_(False)
+    assert set(settings(network, timm(network))) == {"head.1.weight", "head.1.bias"}
+    network.head.requires_grad_(False)
+    with pytest.raises(PluginError, match="nothing is left to train"):
+        timm(network)
+
+
+@pytest.mark.parametrize("opt", ["adam", "adamw", "sgd", "momentum", "rmsprop", "lamb", "lion", "adafactor", "lookahead_adam"])
+def test_every_kind_of_optimizer_steps(opt) -> None:
+    network = small()
+    before = network.head[1].weight.detach().clone()
+    optimizer = timm(network, opt=opt, lr=1e-2)
+    network.head(network.backbone(torch.randn(2, 3, 8, 8))).square().sum().backward()
+    optimizer.step()
+    assert not torch.equal(before, network.head[1].weight)
+
+
+def test_sgd_step_by_hand() -> None:
+    network = small()
+    optimizer = timm(network, opt="sgd", lr=0.1, head_lr=0.5, weight_decay=0.0, momentum=0.0, nesterov=False)
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for name, parameter in network.named_parameters():
+        assert torch.allclose(before[name] - parameter, torch.full_like(parameter, 0.5 if name.startswith("head") else 0.1))
+
+
+def test_layer_decay_is_timms_written_into_the_rates() -> None:
+    vit = backbone_of(ImageSpec((64, 64), (64, 64)), arch="test_vit", pretrained=False)
+    network = Network(vit, vit.features)
+    found = settings(network, timm(network, lr=1e-3, head_lr=1e-2, layer_decay=0.5, weight_decay=0.1))
+    for group in library.optim.param_groups_layer_decay(vit.network, 0.1, vit.network.no_weight_decay(), layer_decay=0.5):
+        for parameter in group["params"]:
+            name = next(name for name, other in network.named_parameters() if other is parameter)
+            assert found[name] == pytest.approx((1e-3 * group["lr_scale"], group["weight_decay"]))
+    assert found["backbone.network.blocks.0.attn.qkv.weight"][0] < found["backbone.network.blocks.5.attn.qkv.weight"][0]
+    assert found["head.1.weight"] == (1e-2, 0.1)
+    assert "lr_scale" not in timm(network, layer_decay=0.5).param_groups[0]
+
+
+def test_what_the_architecture_exempts_has_no_decay() -> None:
+    vit = backbone_of(ImageSpec((64, 64), (64, 64)), arch="test_vit", pretrained=False)
+    network = Network(vit, vit.features)
+    assert settings(network, timm(network, weight_decay=0.1))["backbone.network.pos_embed"][1] == 0.0
+
+
+def test_signature_is_the_classs_own() -> None:
+    assert {"betas", "amsgrad", "fused"} <= set(signature("adamw", {}).parameters)
+    assert "params" not in signature("adamw", {}).parameters
+    assert {"adamw", "lookahead_adamw"} <= set(names())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lr": 0.0}, "optimizer.lr is 0.0"),
+        ({"head_lr": -1.0}, "optimizer.head_lr is -1.0"),
+        ({"weight_decay": -0.1}, "optimizer.weight_decay is -0.1"),
+        ({"layer_decay": 0.5}, "does not tell its layers"),
+        ({"opt": "adamw", "betas": [0.9, 2.0]}, "optimizer adamw: Invalid beta"),
+    ],
+)
+def test_what_an_optimizer_refuses(arguments, message) -> None:
+    with pytest.raises(PluginError, match=message):
+        timm(small(), **arguments)

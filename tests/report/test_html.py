@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from comp.api import Target, Task
+from comp.events import EventLog, Notice, RunFinished, RunStopped
+from comp.predictions import Predictions, write_predictions
+from comp.report.html import write_report
+
+CLASSES = ("cat", "dog", "<b>fox</b>")
+
+
+class Reader(HTMLParser):
+    """Checks that every tag is closed, and keeps the text and what is referred to."""
+
+    VOID = ("meta", "line", "circle", "polyline", "br", "link", "img")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.references: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        self.references += [value for name, value in attributes if name in ("src", "href", "action", "srcset") and value]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        if data.strip() and "style" not in self.open:
+            self.texts.append(data.strip())
+
+
+def read(path) -> Reader:
+    reader = Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture
+def run_folder(tmp_path, story):
+    log = EventLog(tmp_path / "events.jsonl")
+    for event in story.tell():
+        log(event)
+    (tmp_path / "scores.json").write_text(json.dumps(story.SCORES))
+    values = np.full((40, 3), 0.1)
+    values[np.arange(40), np.arange(40) % 3] = 0.8
+    task = Task((Target("label", "multiclass", CLASSES, ("label",)),))
+    ids = np.array([f"u{number}" for number in range(40)], dtype=object)
+    write_predictions(tmp_path / "oof.parquet", Predictions(task, ids, values, np.arange(40) % 2))
+    return tmp_path
+
+
+def truth() -> tuple[list[str], dict[str, np.ndarray]]:
+    """All right but the first ten cats, which are dogs."""
+    classes = np.arange(40) % 3
+    classes[np.flatnonzero(classes == 0)[:10]] = 1
+    return [f"u{number}" for number in range(40)], {"label": classes}
+
+
+def test_the_report_holds_what_the_run_was(run_folder):
+    path = write_report(run_folder, *truth())
+    assert path == run_folder / "report.html"
+    reader = read(path)
+    text = " ".join(reader.texts)
+    for wanted in (
+        "exp042",
+        "3f9a1c20",
+        "CutMix & <friends>",
+        "0.8600 ± 0.0200",
+        "cuda:0",
+        "bf16",
+        "log_loss",
+        "0.4100",
+        "2 rare classes",
+    ):
+        assert wanted in text
+    assert "of 42" in text and "15 s" in text  # coverage, and the folds' time: 2 × 7.5 s
+    assert "Most confused" in text and "dog (0)" not in text
+
+
+def test_it_needs_nothing_from_outside(run_folder):
+    path = write_report(run_folder, *truth())
+    assert read(path).references == []
+    assert not re.search(r"https?://|@import|url\(|<script", path.read_text())
+
+
+def test_names_from_tables_are_no_markup(run_folder):
+    text = write_report(run_folder, *truth()).read_text()
+    assert "<b>fox</b>" not in text and "&lt;b&gt;fox&lt;/b&gt;" in text
+
+
+def table_rows(path, head: str) -> list[list[str]]:
+    section = path.read_text().partition(f"<h2>{head}")[2].partition("<tbody>")[2].partition("</tbody>")[0]
+    cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S) for row in re.findall(r"<tr>(.*?)</tr>", section, re.S)]
+    return [[re.sub(r"<[^>]*>", "", cell).strip() for cell in row] for row in cells]
+
+
+def test_folds_show_the_stored_score_and_the_best_epoch(run_folder):
+    rows = table_rows(write_report(run_folder), "Folds")
+    assert [row[:5] for row in rows] == [["0", "0.8750", "0.9000", "2", "3"], ["1", "0.8450", "0.8450", "2", "3"]]
+
+
+def test_classes_come_worst_first_with_their_recall(run_folder):
+    rows = table_rows(write_report(run_folder, *truth()), "Classes")
+    assert [row[0] for row in rows] == ["dog", "cat", "&lt;b&gt;fox&lt;/b&gt;"]
+    # 13 of 23 dogs are found, 10 are taken for cats; of 14 predicted cats 4 are cats
+    assert rows[0][1:] == ["0.5000", "", "23", "56.5%", "100.0%", "cat (10)"]
+    assert rows[1][3:] == ["4", "100.0%", "28.6%", ""]
+
+
+def test_the_matrix_counts(run_folder):
+    rows = table_rows(write_report(run_folder, *truth()), "Confusion")
+    assert rows == [["cat", "4", "", ""], ["dog", "10", "13", ""], ["&lt;b&gt;fox&lt;/b&gt;", "", "", "13"]]
+
+
+def test_without_truth_there_is_no_matrix_but_a_table_of_classes(run_folder):
+    path = write_report(run_folder)
+    assert "Confusion" not in path.read_text()
+    assert [row[:2] for row in table_rows(path, "Classes")] == [["dog", "0.5000"], ["cat", "0.9500"]]
+
+
+def test_many_classes_have_no_matrix(run_folder):
+    classes = tuple(f"c{number:02}" for number in range(31))
+    task = Task((Target("label", "multiclass", classes, ("label",)),))
+    ids = np.array([f"u{number}" for number in range(40)], dtype=object)
+    write_predictions(
+        run_folder / "oof.parquet", Predictions(task, ids, np.eye(31)[np.arange(40) % 31], np.zeros(40, dtype=np.int64))
+    )
+    text = write_report(run_folder, *truth()).read_text()
+    assert 'class="matrix"' not in text and "Most confused" in text
+
+
+def test_a_fold_trained_again_is_drawn_once(run_folder, story):
+    log = EventLog(run_folder / "events.jsonl")
+    log(story.start())
+    log(story.epoch("0", 2, 0.5))
+    text = write_report(run_folder).read_text()
+    [points] = re.findall(r'<polyline class="curve" stroke="#0072b2" points="([^"]*)"><title>fold 0, accuracy', text)
+    assert len(points.split()) == 3
+
+
+def test_an_unfinished_run_has_a_report(tmp_path, story):
+    log = EventLog(tmp_path / "events.jsonl")
+    for event in [*list(story.tell())[:8], RunStopped("interrupted")]:
+        log(event)
+    text = " ".join(read(write_report(tmp_path)).texts)
+    assert "no fold is done yet" in text and "(not done)" in text and "stopped: interrupted" in text
+
+
+def test_a_blend_has_a_report_without_curves(run_folder, story):
+    (run_folder / "events.jsonl").unlink()
+    EventLog(run_folder / "events.jsonl")(RunFinished(True, story.SCORES, 1.0))
+    scores = {**story.SCORES, "experiment": "blend1", "digest": "7b00aa11", "members": {"exp040": "exp040@3f9a1c20"}}
+    (run_folder / "scores.json").write_text(json.dumps(scores))
+    text = " ".join(read(write_report(run_folder, *truth())).texts)
+    assert "blend1" in text and "exp040@3f9a1c20" in text and "Curves" not in text and "Confusion" in text
+
+
+def test_warnings_and_undefined_scores_stand_first(run_folder, story):
+    (run_folder / "scores.json").write_text(json.dumps({**story.SCORES, "undefined": {"fold 1": "one class only"}}))
+    EventLog(run_folder / "events.jsonl")(Notice("just so you know"))
+    notices = re.findall(r'<li class="(\w+)">(.*?)</li>', write_report(run_folder).read_text())
+    assert notices == [
+        ("warning", "no score for fold 1: one class only"),
+        ("warning", "2 rare classes"),
+        ("info", "just so you know"),
+    ]

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from comp.report.tables import (
+    coverage_line,
+    format_age,
+    format_duration,
+    format_score,
+    format_spread,
+    format_table,
+    rank_classes,
+    score_lines,
+)
+
+
+def test_columns_are_aligned():
+    assert format_table(["name", "n"], [["a", "1"], ["longer", "1,000"]], right=(1,)) == [
+        "name        n",
+        "──────  ─────",
+        "a           1",
+        "longer  1,000",
+    ]
+
+
+def test_korean_takes_two_columns_a_letter():
+    lines = format_table(["class", "x"], [["여우", "1"], ["fox", "2"]])
+    assert lines[2:] == ["여우   1", "fox    2"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1:00"),
+        (200, "3:20"),
+        (3600, "1:00:00"),
+        (3723, "1:02:03"),
+        (None, "–"),
+    ],
+)
+def test_durations(seconds, text):
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "just now"), (61, "1 min"), (7200, "2 h"), (86_399, "23 h"), (12.5 * 86_400, "12 d")]
+)
+def test_ages(seconds, text):
+    assert format_age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("score", "text"), [(0.93123, "0.9312"), (-1.5, "-1.5000"), (1234.567, "1,234.57"), (None, "–"), (float("nan"), "–")]
+)
+def test_scores(score, text):
+    assert format_score(score) == text
+
+
+def test_a_spread_is_left_out_where_there_is_none():
+    assert format_spread(0.9, None) == "0.9000" and format_spread(0.9, 0.01) == "0.9000 ± 0.0100"
+
+
+def test_classes_are_ranked_worst_first_in_the_metrics_direction(story):
+    assert rank_classes(story.SCORES) == [("dog", 0.5), ("cat", 0.95)]
+    assert rank_classes({**story.SCORES, "greater_is_better": False})[0] == ("cat", 0.95)
+
+
+def test_classes_of_several_targets_bear_the_target(story):
+    scores = {**story.SCORES, "per_target": {"a": 0.5, "b": 0.7}, "per_class": {"a": {"x": 0.9}, "b": {"x": 0.1}}}
+    assert rank_classes(scores) == [("b=x", 0.1), ("a=x", 0.9)]
+
+
+def test_scores_are_told_in_full(story):
+    lines = score_lines({**story.SCORES, "per_fold": {"0": 0.875, "1": None}, "undefined": {"fold 1": "one class only"}})
+    assert "0       0.8750" in lines and "1            –" in lines
+    assert "OOF accuracy 0.8600 ± 0.0200   40 of 42 units scored" in lines
+    assert "log_loss 0.4100 ± 0.0300" in lines
+    assert lines[-1] == "no score for fold 1: one class only"
+
+
+def test_several_targets_are_told_each(story):
+    lines = score_lines({**story.SCORES, "per_target": {"mask": 0.9, "age": 0.82}, "per_class": {}})
+    assert "mask: 0.9000" in lines and "age: 0.8200" in lines
+
+
+def test_no_coverage_says_nothing():
+    assert coverage_line({}) == ""

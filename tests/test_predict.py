@@ -1,0 +1,130 @@
+"""`comp predict`: from checkpoints alone."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from comp.predictions import read_predictions
+
+PROBABILITIES = "submission: {use: probabilities}\n"
+
+
+def run_folder(tiny):
+    return next((tiny.root / "experiments/exp001/runs").glob("*/environment.json")).parent
+
+
+def as_probabilities(tiny):
+    with open(tiny.root / "experiments/exp001/manifest.yaml", "a") as file:
+        file.write(PROBABILITIES)
+
+
+def predict(tiny, test, *more: str) -> pd.DataFrame:
+    out = tiny.root / "out.csv"
+    said = tiny.comp("predict", "exp001", "--test", test, "--out", out, *more)
+    assert said.code == 0, said.err
+    return pd.read_csv(out, dtype={"name": str})
+
+
+def test_it_equals_the_stored_test_predictions(tiny_run):
+    as_probabilities(tiny_run)
+    stored = read_predictions(run_folder(tiny_run) / "test.parquet")
+    for test in ("data/test", "data/test.csv"):
+        found = predict(tiny_run, tiny_run.root / test)
+        assert list(found["name"]) == sorted(stored.ids)
+        order = np.argsort(stored.ids)
+        assert np.abs(found.drop(columns="name").to_numpy() - stored.values[order]).max() < 1e-12
+
+
+def test_needs_neither_training_images_nor_tables(tiny_run):
+    as_probabilities(tiny_run)
+    before = predict(tiny_run, tiny_run.data / "test")
+    shutil.move(tiny_run.data / "test", tiny_run.root / "elsewhere")
+    shutil.rmtree(tiny_run.data)
+    pd.testing.assert_frame_equal(predict(tiny_run, tiny_run.root / "elsewhere"), before)
+
+
+def test_a_run_made_without_a_test_set_predicts_as_one_with(tiny, tiny_run):
+    as_probabilities(tiny)
+    shutil.move(tiny.data / "test", tiny.root / "later")
+    tiny.run()
+    found = predict(tiny, tiny.root / "later").set_index("name")
+    stored = read_predictions(run_folder(tiny_run) / "test.parquet")
+    assert np.abs(found.loc[list(stored.ids)].to_numpy() - stored.values).max() < 1e-12
+
+
+def test_a_sample_says_order_and_form(tiny_run):
+    found = predict(tiny_run, tiny_run.data / "test", "--sample", tiny_run.data / "sample.csv")
+    sample = pd.read_csv(tiny_run.data / "sample.csv", dtype=str)
+    assert list(found["name"]) == list(sample["name"]) and list(found.columns) == ["name", "label"]
+
+
+def test_todays_tta_counts(tiny_run):
+    as_probabilities(tiny_run)
+    plain = predict(tiny_run, tiny_run.data / "test")
+    tiny_run.edit("experiments/exp001/manifest.yaml", "augment: []", "augment: []\ntta: [{use: hflip}]")
+    flipped = predict(tiny_run, tiny_run.data / "test")
+    assert np.abs(plain.drop(columns="name").to_numpy() - flipped.drop(columns="name").to_numpy()).max() > 1e-4
+    tiny_run.comp("score", "exp001")
+    stored = read_predictions(run_folder(tiny_run) / "test.parquet")
+    order = np.argsort(stored.ids)
+    assert np.abs(flipped.drop(columns="name").to_numpy() - stored.values[order]).max() < 1e-12
+
+
+def test_bad_images_are_an_error_or_the_mean_image(tiny_run):
+    shutil.copytree(tiny_run.data / "test", tiny_run.root / "new")
+    (tiny_run.root / "new/0000.png").write_bytes(b"\x89PNG broken")
+    said = tiny_run.comp("predict", "exp001", "--test", tiny_run.root / "new", "--out", "out.csv")
+    assert said.code == 2 and "0000.png" in said.err and not (tiny_run.root / "out.csv").exists()
+    said = tiny_run.comp(
+        "predict", "exp001", "--test", tiny_run.root / "new", "--out", "out.csv", "--on-bad-image", "mean", "--json"
+    )
+    assert said.json["bad"] == ["0000"] and said.json["rows"] == 13
+
+
+def test_an_empty_test_set_gives_the_header(tiny_run):
+    (tiny_run.root / "empty").mkdir()
+    said = tiny_run.comp("predict", "exp001", "--test", "empty", "--out", "out.csv")
+    assert said.code == 0 and "the test set is empty" in said.out + said.err
+    assert (tiny_run.root / "out.csv").read_text() == "name,label\n"
+    said = tiny_run.comp("predict", "exp001", "--test", "empty", "--out", "out.csv", "--sample", tiny_run.data / "sample.csv")
+    assert said.code == 2 and "lists no image" in said.err
+
+
+def test_a_stub_of_one_image(tiny_run):
+    (tiny_run.root / "stub").mkdir()
+    first = sorted((tiny_run.data / "test").iterdir())[0]
+    shutil.copy(first, tiny_run.root / "stub")
+    assert list(predict(tiny_run, tiny_run.root / "stub")["name"]) == [first.stem]
+
+
+def test_names_that_fit_training_images_too_are_no_guess(tiny_run):
+    """Training and test images of the same names: the folder that holds test images decides, and without one nothing is guessed."""
+    data = tiny_run.root / "same"
+    for folder, source in (("a", "train"), ("test", "test")):
+        (data / folder).mkdir(parents=True)
+        shutil.copy(sorted((tiny_run.data / source).iterdir())[0], data / folder / "x.png")
+    (data / "list.csv").write_text("name\nx\n")
+    as_probabilities(tiny_run)
+    found = predict(tiny_run, data / "list.csv")
+    (data / "test").rename(data / "b")
+    said = tiny_run.comp("predict", "exp001", "--test", data / "list.csv", "--out", "out.csv")
+    assert said.code == 2 and "'a/x.png', 'b/x.png'" in said.err
+    shutil.rmtree(data / "a")
+    pd.testing.assert_frame_equal(predict(tiny_run, data / "list.csv"), found)
+
+
+@pytest.mark.parametrize("out", ["file/out.csv"])
+def test_an_impossible_place_is_said_first(tiny_run, out):
+    (tiny_run.root / "file").write_text("")
+    said = tiny_run.comp("predict", "exp001", "--test", tiny_run.data / "test", "--out", out)
+    assert said.code == 2 and "cannot be made" in said.err
+
+
+def test_weights_that_are_gone_are_named(tiny_run):
+    (run_folder(tiny_run) / "fold1/last.safetensors").unlink()
+    said = tiny_run.comp("predict", "exp001", "--test", tiny_run.data / "test", "--out", "out.csv")
+    assert said.code == 2 and "fold1/last.safetensors is not there" in said.err

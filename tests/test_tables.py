@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from comp.api import Tables
+from comp.competition import work_out_task
+from comp.tables import check_images, check_sample, check_tables
+
+
+def make_tables(train: dict[str, list[str]], sample: dict[str, list[str]] | None = None, **more) -> Tables:
+    targets = more.pop("targets", tuple(column for column in train if column not in ("id", "row_id", "image")))
+    table = pd.DataFrame(train, dtype=str)
+    if "row_id" not in table:
+        table["row_id"] = table["id"] if "id" in table else [f"r{i}" for i in range(len(table))]
+    for column in ("id", "image"):
+        if column not in table:
+            table[column] = table["row_id"]
+    read_sample = None if sample is None else pd.DataFrame(sample, dtype=str)
+    return Tables(table, None, read_sample, id_column="id", targets=targets, files=(), root=Path("."), **more)
+
+
+def test_check_tables_says_all_at_once():
+    tables = make_tables({"row_id": ["1", "1", "2"], "id": ["a", "", "b"], "y": ["0", "1", "0"]})
+    test = pd.DataFrame({"row_id": ["9"], "id": ["9"]}, dtype=str)
+    found = check_tables(replace(tables, test=test, targets=("y", "z")))
+    assert found == [
+        "the training table has no column 'z'; it has 'row_id', 'id', 'y', 'image'",
+        "the test table has no column 'image'; it has 'row_id', 'id'",
+    ]
+    assert check_tables(tables) == [
+        "1 row ids stand twice in the training table: '1'",
+        "the id of 1 rows of the training table is empty",
+    ]
+
+
+def test_check_tables_wants_text():
+    tables = make_tables({"y": ["0", "1"]})
+    tables.train["id"] = [1, 2]
+    assert check_tables(tables) == [
+        "column 'id' of the training table is not all text; a dataset returns ids and targets as written"
+    ]
+    assert "the training table has no rows" in check_tables(make_tables({"y": []}))
+
+
+def sample_faults(labels, sample, form="labels", **more) -> list[str]:
+    tables = make_tables({"y": labels}, {"id": [f"t{i}" for i in range(len(next(iter(sample.values()))))], **sample}, **more)
+    return check_sample(work_out_task(tables), tables, form)
+
+
+def test_a_label_that_only_the_sample_knows():
+    (fault,) = sample_faults(["cat", "dog", "owl"], {"y": ["cat", "cow", "cow"]})
+    assert fault.startswith("the sample knows 1 values of 'y' that no training row has: 'cow' (id t1)")
+    assert sample_faults(["cat", "dog", "owl"], {"Predicted": ["cow"]})
+    assert sample_faults(["cat", "dog", "owl"], {"y": ["cat owl"]}, separator=" ") == []
+
+
+@pytest.mark.parametrize("cells", [["cat"], [""], ["cat dog owl"]])
+def test_answers_that_training_knows(cells):
+    assert sample_faults(["cat", "dog", "owl"], {"y": cells}) == []
+
+
+def test_probabilities_are_no_labels():
+    assert sample_faults(["0", "1"], {"y": ["0.5"]}, form="probabilities") == []
+    assert sample_faults(["1.5", "2"], {"y": ["7"]}) == []
+    assert sample_faults(["cat", "dog", "owl"], {"is_cat": ["0"], "is_dog": ["0"], "is_owl": ["1"]}) == []
+    (fault,) = sample_faults(["cat", "dog", "owl"], {"cat": ["0"], "dog": ["0"], "cow": ["1"]})
+    assert fault == "1 columns of the sample are no class of the training table: 'cow'"
+
+
+def test_missing_images_are_named(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").touch()
+    tables = replace(make_tables({"image": ["in/a.png", "in/b.png", "out/c.png"], "y": ["0", "1", "0"]}), root=tmp_path)
+    assert check_images(tables) == [
+        "2 images of the training table are not there: 'in/b.png', 'out/c.png' (`on_bad_image: skip` leaves them out)"
+    ]
+    assert check_images(replace(tables, read=lambda name: np.zeros((1, 1), np.uint8))) == []
