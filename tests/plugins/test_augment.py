@@ -10,9 +10,7 @@ import pytest
 from comp.api import ImageSpec, PluginError
 from comp.engine.augment import Augmenter
 from comp.plugins.augment.albumentations import albumentations, list_transforms, read_signature
-from comp.plugins.augment.heavy import heavy
-from comp.plugins.augment.light import light
-from comp.plugins.augment.medium import medium
+from comp.plugins.augment.presets import heavy, light, medium
 
 IMAGE = ImageSpec((24, 32), (30, 40))
 PRESETS = {"light": light, "medium": medium, "heavy": heavy}
