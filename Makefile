@@ -9,6 +9,7 @@ install: $(INSTALLED)
 
 # pip only brings uv: uv takes the registry's normal builds, and --compile-bytecode saves 10 s at the first import of timm.
 $(INSTALLED): requirements.lock setup.cfg pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "comp needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -r requirements.lock

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.pictures import make_pictures, read_arguments
 
+ROUNDS = 1
 MANIFEST = """\
 about: the plain loop's work, with augmentation
 model: {use: timm, arch: mobilenetv3_small_050, pretrained: false}
@@ -46,7 +47,7 @@ def main() -> None:
         (folder / "w/experiments/bench/manifest.yaml").write_text(MANIFEST)
         plain_command = [sys.executable, str(Path(__file__).with_name("plain_loop.py")), str(data), str(folder / "plain.csv")]
         times: dict[str, list[float]] = {"plain": [], "cold": [], "warm": []}
-        for _ in range(2):
+        for _ in range(ROUNDS):
             times["plain"].append(time_process(plain_command, folder))
             shutil.rmtree(folder / "w/.comp", ignore_errors=True)
             for name in ("cold", "warm"):

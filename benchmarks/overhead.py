@@ -25,7 +25,7 @@ from comp.engine.network import ClassCounts, build_network
 from comp.engine.randomness import make_generator
 from comp.manifest import load_manifest
 from comp.material import Material, open_material
-from comp.plan import plan_run
+from comp.plan import open_run, plan_run
 from comp.predictions import read_raw
 from comp.project import Project
 from comp.runs import fold_folder
@@ -40,6 +40,11 @@ optimizer: {use: timm, opt: adamw, lr: 1.0e-3, head_lr: null, weight_decay: 0.05
 train: {epochs: 2, batch_size: 32, ema: false}
 tta: []
 """
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """(x / 255 - 0.5) / 0.5 with the roundings of Network.prepare: after 86 steps of Adam one last bit would be seen."""
+    return images.float().mul_(1 / 127.5).add_(-1.0)
 
 
 def train_plainly(material: Material, fold: str, images: torch.Tensor, tests: torch.Tensor) -> tuple[float, np.ndarray]:
@@ -63,7 +68,8 @@ def train_plainly(material: Material, fold: str, images: torch.Tensor, tests: to
             share = (step + 1) / (warm + 1) if step < warm else (1 + math.cos(math.pi * (step - warm) / (steps - warm))) / 2
             for group in optimizer.param_groups:
                 group["lr"] = 1e-3 * share
-            loss = torch.nn.functional.cross_entropy(model((images[own[rows]].float() / 255 - 0.5) / 0.5), labels[rows])
+            losses = torch.nn.functional.cross_entropy(model(normalise(images[own[rows]])), labels[rows], reduction="none")
+            loss = losses.mean()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -71,13 +77,14 @@ def train_plainly(material: Material, fold: str, images: torch.Tensor, tests: to
             step += 1
         model.eval()
         with torch.inference_mode():
-            outputs = torch.cat([model((batch.float() / 255 - 0.5) / 0.5) for batch in images[others].split(2 * BATCH)])
+            outputs = torch.cat([model(normalise(batch)) for batch in images[others].split(2 * BATCH)])
     with torch.inference_mode():
-        torch.cat([model((batch.float() / 255 - 0.5) / 0.5) for batch in tests.split(2 * BATCH)])
+        torch.cat([model(normalise(batch)) for batch in tests.split(2 * BATCH)])
     return time.perf_counter() - started, outputs.numpy()
 
 
 def train_with_engine(material: Material, fold: str) -> tuple[float, np.ndarray]:
+    fold_folder(material.plan.run.folder, fold).mkdir(parents=True)
     started = time.perf_counter()
     material.train_fold(fold, lambda: False)
     elapsed = time.perf_counter() - started
@@ -90,7 +97,7 @@ def open_workspace(folder: Path, data: Path) -> Material:
     subprocess.run([comp, "new", "bench"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     (folder / "experiments/bench/manifest.yaml").write_text(MANIFEST)
     project = Project(folder)
-    return open_material(plan_run(project, load_manifest(project, "bench")), lambda event: None)
+    return open_material(open_run(plan_run(project, load_manifest(project, "bench"))), lambda event: None, lambda: False)
 
 
 def main() -> None:

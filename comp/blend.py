@@ -127,5 +127,10 @@ def open_folder(project: Project, manifest: Manifest, folder: Path, aligned: Ali
     atomic_write(folder / "folds.csv", table.to_csv(index=False, lineterminator="\n"))
     file = folder / "environment.json"
     if not file.exists():
-        state = {**describe_environment(project, manifest), "folds": folds, "contents": hash_members(project, manifest), "blend": True}
+        state = {
+            **describe_environment(project, manifest),
+            "folds": folds,
+            "contents": hash_members(project, manifest),
+            "blend": True,
+        }
         atomic_write(file, json.dumps(state, indent=2, ensure_ascii=False))

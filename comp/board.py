@@ -148,7 +148,8 @@ def read_fixed(project: Project) -> dict[str, Any]:
         for key in OVERRIDES
         if key in stated or key in implied
     }
-    return {**fixed, "target": (stated.get("dataset") or {}).get("target")}
+    dataset = complete_spec(catalog, "dataset", stated["dataset"]) if stated.get("dataset") else {}
+    return {**fixed, "target": dataset.get("target")}
 
 
 def complete_spec(catalog: Catalog, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,8 +119,9 @@ def describe_folds(competition: Competition, folds: Folds, warnings: list[str]) 
         first = ", ".join(f"{label} ({count})" for label, count in rare.classes[:5])
         more = f" and {len(rare.classes) - 5} more" if len(rare.classes) > 5 else ""
         warnings.append(
-            f"target {rare.target}: {len(rare.classes)} classes have fewer units than folds: {first}{more}. {rare.out_of_reach} of "
-            f"{rare.scored} answers are of a class that their fold never trains on; in reach: accuracy {rare.accuracy_in_reach:.4f}, "
+            f"target {rare.target}: {len(rare.classes)} classes have fewer units than folds: {first}{more}. "
+            f"{rare.out_of_reach} of {rare.scored} answers are of a class that their fold never trains on; in reach: "
+            f"accuracy {rare.accuracy_in_reach:.4f}, "
             f"macro F1 {rare.macro_f1_in_reach:.4f} (split.rare: train_only keeps such units out of the score)"
         )
     return lines
@@ -139,7 +140,10 @@ def check_images(competition: Competition, manifest: Manifest, read_all: bool, w
         if table is None or not len(table):
             continue
         probe = probe_images(table["image"].tolist(), tables.root, tables.read, None if read_all else SAMPLE)
-        lines.append(f"{what}: {probe.looked} of {table['image'].nunique()} images read, median short side {probe.short_px} px, {probe.channels} channels")
+        lines.append(
+            f"{what}: {probe.looked} of {table['image'].nunique()} images read, median short side {probe.short_px} px, "
+            f"{probe.channels} channels"
+        )
         bad |= probe.bad
     if bad:
         listed = "\n".join(f"  {ref}: {why}" for ref, why in list(bad.items())[:20])
@@ -159,17 +163,21 @@ def check_model(project: Project, manifest: Manifest, competition: Competition, 
     read_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="comp-check-") as cache:
         refs, fit = sample["image"].tolist(), manifest.values["image"]["fit"]
-        store = open_store(refs, tables.root, tables.read, plan_store_size(manifest, image), fit, image.channels, Path(cache), "skip")
+        store = open_store(
+            refs, tables.root, tables.read, plan_store_size(manifest, image), fit, image.channels, Path(cache), "skip"
+        )
         read_s = (time.monotonic() - read_s) / len(sample)
         trial = try_training(manifest, task, image, make_rows(sample, store, task), fabric)
     estimate = estimate_run(manifest, competition, folds, trial, read_s)
     lines = [
-        f"batch {shape_text(trial.input_shape)} -> {trial.features} features -> {shape_text(trial.output_shape)}; first loss {trial.loss:.3f}",
+        f"batch {shape_text(trial.input_shape)} -> {trial.features} features -> {shape_text(trial.output_shape)}; "
+        f"first loss {trial.loss:.3f}",
         f"{trial.parameters / 1e6:.2f} M weights, {trial.trainable / 1e6:.2f} M of them trained in stage '{stage['name']}'",
         f"trained at {shape_text(image.size)}, predicted at {shape_text(image.predict_size)} px, on {describe_device(fabric)}",
         f"a step of {stage['train']['batch_size']} takes {trial.step_s * 1000:.0f} ms, memory {trial.memory_mib:.0f} MiB",
         f"an epoch about {duration_text(estimate['epoch_s'])}, a fold {duration_text(estimate['fold_s'])}, "
-        f"the run of {folds.count} folds {duration_text(estimate['run_s'])} (images read once: {duration_text(estimate['read_s'])})",
+        f"the run of {folds.count} folds {duration_text(estimate['run_s'])} "
+        f"(images read once: {duration_text(estimate['read_s'])})",
     ]
     return lines, estimate
 
@@ -182,7 +190,9 @@ def estimate_run(manifest: Manifest, competition: Competition, folds: Folds, tri
     views = 1 + len(manifest.values["tta"])
     batch = manifest.stages[0]["train"]["batch_size"]
     epoch_s = (len(tables.train) - held_out) / batch * trial.step_s + held_out * trial.predict_s
-    fold_s = epoch_s * sum(stage["epochs"] for stage in manifest.stages) + (held_out * (views - 1) + tests * views) * trial.predict_s
+    fold_s = (
+        epoch_s * sum(stage["epochs"] for stage in manifest.stages) + (held_out * (views - 1) + tests * views) * trial.predict_s
+    )
     read_all_s = (len(tables.train) + tests) * read_s
     return {
         "step_s": trial.step_s,

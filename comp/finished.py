@@ -35,7 +35,11 @@ def plan_finished(project: Project, reference: str, emit: Emit, partial: bool = 
     run, manifest = open_finished(project, reference, emit, partial)
     competition = open_competition(project, manifest)
     if run.state["contents"].get("tables") not in (None, hash_tables(competition.tables)):
-        emit(Notice(f"the training tables have changed since run {run.digest}; its predictions are scored against today's", "warning"))
+        emit(
+            Notice(
+                f"the training tables have changed since run {run.digest}; its predictions are scored against today's", "warning"
+            )
+        )
     return RunPlan(project, manifest, competition, read_run_folds(run), run)
 
 
@@ -50,11 +54,15 @@ def plan_restored(project: Project, reference: str, emit: Emit) -> RunPlan:
         members = ", ".join((run.scores() or {}).get("members", {}).values())
         raise WorkspaceError(f"{run.experiment} is a blend and has no weights of its own; `comp predict` its members: {members}.")
     form = run.state["form"]
-    targets = [Target(**{**fact, "classes": tuple(fact["classes"]), "columns": tuple(fact["columns"])}) for fact in form["targets"]]
+    targets = [
+        Target(**{**fact, "classes": tuple(fact["classes"]), "columns": tuple(fact["columns"])}) for fact in form["targets"]
+    ]
     rows = pd.DataFrame({"row_id": [], "id": [], "image": []}, dtype=object)
     columns = tuple(column for target in targets for column in target.columns)
     tables = Tables(rows, None, None, form["id_column"], columns, (), project.root)
-    return RunPlan(project, manifest, Competition(project.root, tables, Task(tuple(targets)), project.root.name), read_run_folds(run), run)
+    return RunPlan(
+        project, manifest, Competition(project.root, tables, Task(tuple(targets)), project.root.name), read_run_folds(run), run
+    )
 
 
 def open_finished(project: Project, reference: str, emit: Emit, partial: bool = False) -> tuple[Run, Manifest]:
@@ -74,7 +82,11 @@ def overlay_today(project: Project, run: Run, stored: Manifest, emit: Emit) -> M
     try:
         today = load_manifest(project, run.experiment)
     except ManifestError as error:
-        emit(Notice(f"the manifest of {run.experiment} has faults now; going by what run {run.digest} resolved to\n{error}", "warning"))
+        emit(
+            Notice(
+                f"the manifest of {run.experiment} has faults now; going by what run {run.digest} resolved to\n{error}", "warning"
+            )
+        )
         return stored
     tell_changed_parents(today, emit)
     for text in describe_moves(project, run, stored, today):

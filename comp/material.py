@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ import pandas as pd
 from comp.api import ImageSpec, Metric
 from comp.engine.device import describe_device, device_kind, free_memory, open_device, settle_precision
 from comp.engine.fold import FoldJob, train_fold
-from comp.engine.sizes import plan_image, plan_store_size
 from comp.engine.rows import Rows, make_rows
+from comp.engine.sizes import plan_image, plan_store_size
 from comp.errors import DataError, RunInterrupted
 from comp.events import Emit, Event, Notice, RunStarted, StoreProgress
 from comp.plan import RunPlan
@@ -68,13 +68,14 @@ class Material:
         finally:
             free_memory()
 
-    def describe_start(self) -> RunStarted:
+    def describe_start(self, wanted: Sequence[str]) -> RunStarted:
+        """`wanted`: the folds that this process is to train."""
         plan, values = self.plan, self.plan.manifest.values
         return RunStarted(
             experiment=plan.manifest.name,
             digest=plan.run.digest,
             run_folder=str(plan.run.folder),
-            folds=plan.run.folds,
+            folds=list(wanted),
             epochs=sum(stage["epochs"] for stage in plan.manifest.stages),
             train_rows=len(self.train),
             test_rows=len(self.test or ()),
@@ -161,7 +162,7 @@ def drop_bad(plan: RunPlan, table: pd.DataFrame, store: ImageStore, emit: Emit) 
     places, reasons = zip(*sorted(store.bad.items()), strict=True)
     skipped = pd.DataFrame({"row_id": table["row_id"].iloc[list(places)].to_numpy(), "why": reasons})
     atomic_write(file, skipped.to_csv(index=False, lineterminator="\n"))
-    text = f"skipped {len(store.bad)} of {len(table)} training images that cannot be read (on_bad_image: skip; {file.name} lists them)"
+    text = f"skipped {len(store.bad)} of {len(table)} training images that cannot be read (on_bad_image: skip)"
     emit(Notice(f"{text}:\n{list_rows(table, store)}", "warning"))
     kept = np.setdiff1d(np.arange(len(table)), np.fromiter(store.bad, dtype=np.int64))
     if not len(kept):

@@ -72,7 +72,9 @@ def run_experiment(
         remember_parents(manifest)
     if about_test := describe_test_set(plan.competition.tables):
         emit(Notice(about_test))
-    again = " ".join(["comp run", name, *(f"--set {shlex.quote(text)}" for text in sets), *([f"--folds {folds}"] if folds else [])])
+    again = " ".join(
+        ["comp run", name, *(f"--set {shlex.quote(text)}" for text in sets), *([f"--folds {folds}"] if folds else [])]
+    )
     again += (f" --only {','.join(map(str, only))}" if only is not None else "") + " --full" * full + " --debug" * debug
     with open_readers(plan, emit, again) as tell, catch_stop() as stop:
         started = time.monotonic()
@@ -137,18 +139,18 @@ def train_folds(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable
             if read_fold(fold_folder(plan.run.folder, fold)):
                 emit(FoldSkipped(fold, "complete"))
             else:
-                material = material or open_all(plan, emit, stop)
+                material = material or open_all(plan, wanted, emit, stop)
                 material.train_fold(fold, stop)
             pending.remove(fold)
         finally:
             lock.release()
 
 
-def open_all(plan: RunPlan, emit: Emit, stop: Callable[[], bool]) -> Material:
+def open_all(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable[[], bool]) -> Material:
     from comp.material import open_material  # the engine, and torch with it, only where there is something to train
 
     material = open_material(plan, emit, stop)
-    emit(material.describe_start())
+    emit(material.describe_start(wanted))
     return material
 
 
@@ -162,13 +164,15 @@ def take_free_fold(plan: RunPlan, pending: Sequence[str]) -> tuple[FileLock | No
         if fold == FULL and len(pending) > 1:
             continue
         folder = fold_folder(plan.run.folder, fold)
-        folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(blocking=False)
         except Timeout:
             taken.append(fold)
             continue
+        except OSError as error:
+            raise WorkspaceError(f"{folder} cannot be written: {error.strerror or error}") from error
         return lock, fold, taken
     return None, "", taken
 

@@ -111,7 +111,9 @@ def find_run(project: Project, reference: str, partial: bool = False) -> Run:
     if digest:
         runs = [run for run in runs if run.digest.startswith(digest)]
         if len(runs) != 1:
-            raise WorkspaceError(f"{reference}: {len(runs)} runs of {name} start with '{digest}'; they are {describe(list_runs(project, name))}.")
+            raise WorkspaceError(
+                f"{reference}: {len(runs)} runs of {name} start with '{digest}'; they are {describe(list_runs(project, name))}."
+            )
     whole = [run for run in runs if run.complete]
     if whole:
         return whole[0]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from filelock import FileLock
 from comp import __version__
 from comp.api import Task
 from comp.catalog import Catalog
-from comp.errors import PluginError, SubmissionError
+from comp.errors import PluginError, SubmissionError, WorkspaceError
 from comp.ids import SHOWN, name_ids
 from comp.ledger import Entry, append_entry, read_ledger, write_now
 from comp.predictions import Predictions
@@ -107,8 +108,7 @@ def write_submission(project: Project, name: str, frame: pd.DataFrame, record: M
     data = frame.to_csv(index=False, lineterminator="\n").encode()
     sha256 = hashlib.sha256(data).hexdigest()
     folder = project.submissions / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with lock_folder(folder):
         entries = {entry.version: entry for entry in read_ledger(project) if entry.experiment == name}
         stored = {path.stem: path for path in sorted(folder.glob("v*.csv")) if re.fullmatch(r"v\d+", path.stem)}
         equal = next((version for version, path in stored.items() if hash_file(path) == sha256), None)
@@ -125,6 +125,21 @@ def write_submission(project: Project, name: str, frame: pd.DataFrame, record: M
         known = {key: record[key] for key in ("digest", "cv", "cv_std", "metric", "message") if record.get(key) is not None}
         append_entry(project, Entry(now, name, version, sha256=sha256, **known))
     return Submitted(version, path, sha256, new=True)
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Raises: WorkspaceError: it cannot be made or written."""
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise WorkspaceError(f"{folder} cannot be written: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 # ---- the checks ----------------------------------------------------------------------------------------------------------

@@ -59,7 +59,8 @@ def submit_experiment(
     """Write the next version of an experiment's submission.
 
     Args:
-        tta: tta plugins (a name, or as in `{use: hflip}`) instead of the manifest's; OOF is predicted the same way, and its CV is the one recorded.
+        tta: tta plugins (a name, or as in `{use: hflip}`) instead of the manifest's; OOF is predicted the same way,
+            and its CV is the one recorded.
         full: the model trained on everything, alone.
         partial: accept a run of which some folds are missing.
 
@@ -98,12 +99,15 @@ def refuse_wishes(plan: RunPlan, tta: Sequence[str] | None, full: bool) -> None:
     name = plan.manifest.name
     if plan.run.is_blend and (tta or full):
         asked = "--tta" if tta else "--full"
-        raise WorkspaceError(f"{name} is a blend, which has no model of its own: {asked} cannot be honoured; it is for its members.")
+        raise WorkspaceError(
+            f"{name} is a blend, which has no model of its own: {asked} cannot be honoured; it is for its members."
+        )
     if full and not plan.run.has_full:
         others = [run.digest for run in list_runs(plan.project, name) if run.complete and run.has_full]
         there = f"; {', '.join(f'{name}@{digest}' for digest in others)} has one" if others else ""
         raise WorkspaceError(
-            f"{name}@{plan.run.digest} has no model trained on everything{there}; `comp run {name} --full` trains that of today's manifest."
+            f"{name}@{plan.run.digest} has no model trained on everything{there}; "
+            f"`comp run {name} --full` trains that of today's manifest."
         )
 
 

@@ -51,10 +51,12 @@ def list_table(file: Path, id_column: str, dataset: Mapping[str, Any]) -> pd.Dat
     table = read_sample(file)
     if id_column not in table:
         raise DataError(f"{file.name}: no column {id_column!r}; it has {', '.join(table.columns)}.")
-    row_column = next((column for column in (dataset.get("row"), id_column) if column in table))
+    row_column = next(column for column in (dataset.get("row"), id_column) if column in table)
     row = table[row_column]
     if row.duplicated().any():
-        raise DataError(f"{file.name}: {row[row.duplicated()].iloc[0]!r} stands twice in column {row_column!r}; wanted each row once.")
+        raise DataError(
+            f"{file.name}: {row[row.duplicated()].iloc[0]!r} stands twice in column {row_column!r}; wanted each row once."
+        )
     named = table[dataset["image"]] if dataset.get("image") in table else row
     images = find_images(named.tolist(), file, dataset.get("test_images"))
     return pd.DataFrame({"row_id": row, "id": table[id_column], "image": images}, dtype=object)

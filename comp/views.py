@@ -37,4 +37,6 @@ def choose_views(stored: Iterable[str], tta: Sequence[Mapping[str, Any]]) -> lis
 def missing_views(stored: Iterable[str], tta: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The entries of `tta` of which nothing is stored yet."""
     stored = set(stored)
-    return [spec for spec in tta if not any(name == label_view(spec) or name.startswith(f"{label_view(spec)}/") for name in stored)]
+    return [
+        spec for spec in tta if not any(name == label_view(spec) or name.startswith(f"{label_view(spec)}/") for name in stored)
+    ]

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -205,7 +205,7 @@ class Tiny:
 
 @dataclass(frozen=True)
 class Processes:
-    """What driven processes ended with: the exit codes of each wave (minus the signal, where one killed it), and all of stderr."""
+    """What driven processes ended with: the exit codes of each wave (minus the signal that killed one), and all of stderr."""
 
     codes: list[list[int]]
     err: str
@@ -231,9 +231,7 @@ def copy_tiny(tmp_path_factory: pytest.TempPathFactory, tiny_source: Path) -> Ca
     """Makes a workspace that outlives a test, `exp001` in it with this manifest."""
 
     def copy(manifest: str) -> Tiny:
-        root = tmp_path_factory.mktemp("copy") / "workspace"
-        shutil.copytree(tiny_source, root)
-        copied = Tiny(root)
+        copied = open_copy(tiny_source, tmp_path_factory.mktemp("copy"))
         copied.write("exp001", manifest)
         return copied
 
@@ -280,22 +278,24 @@ def tiny_run_source(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def tiny(tiny_source: Path, tmp_path: Path) -> Iterator[Tiny]:
+def tiny(tiny_source: Path, tmp_path: Path) -> Tiny:
     """A workspace with `exp001`, which has not run."""
-    yield from open_copy(tiny_source, tmp_path)
+    return open_copy(tiny_source, tmp_path)
 
 
 @pytest.fixture
-def tiny_run(tiny_run_source: Path, tmp_path: Path) -> Iterator[Tiny]:
+def tiny_run(tiny_run_source: Path, tmp_path: Path) -> Tiny:
     """The same where `exp001` has run, both folds."""
-    yield from open_copy(tiny_run_source, tmp_path)
+    return open_copy(tiny_run_source, tmp_path)
 
 
-def open_copy(source: Path, folder: Path) -> Iterator[Tiny]:
-    import torch
+@pytest.fixture(scope="session")
+def open_tiny() -> Callable[[Path, Path], Tiny]:
+    """(workspace, folder) -> a copy of the workspace in the folder."""
+    return open_copy
 
-    threads = torch.get_num_threads()
+
+def open_copy(source: Path, folder: Path) -> Tiny:
     root = folder / source.parent.name / "workspace"
     shutil.copytree(source, root)
-    yield Tiny(root)
-    torch.set_num_threads(threads)
+    return Tiny(root)

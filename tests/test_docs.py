@@ -34,7 +34,9 @@ def list_blocks(text: str, language: str) -> list[str]:
 
 
 def list_commands(text: str) -> list[str]:
-    return [line.removeprefix("$ ") for block in list_blocks(text, "console") for line in block.splitlines() if line.startswith("$ ")]
+    return [
+        line.removeprefix("$ ") for block in list_blocks(text, "console") for line in block.splitlines() if line.startswith("$ ")
+    ]
 
 
 def table_after(mark: str, text: str) -> list[str]:
@@ -137,7 +139,9 @@ def test_the_commands_of_the_guide_run_in_order(tmp_path, monkeypatch, capsys):
 
 
 def test_the_starters_in_the_guide_are_those_that_comp_writes():
-    blocks = {kind: block for kind, block in re.findall(r"^## (\w+)\n.*?^```python\n(.*?)^```", PLUGINS, re.DOTALL | re.MULTILINE)}
+    blocks = {
+        kind: block for kind, block in re.findall(r"^## (\w+)\n.*?^```python\n(.*?)^```", PLUGINS, re.DOTALL | re.MULTILINE)
+    }
     assert list(blocks) == [*api.KINDS]
     for kind, block in blocks.items():
         assert block == STARTERS[kind].lstrip("\n").replace("NAME", f"my_{kind}"), kind
@@ -147,5 +151,7 @@ def test_the_contract_of_each_kind_is_named():
     for kind, offers in api.OFFERS.items():
         said = PLUGINS.partition(f"\n## {kind}\n")[2].partition("\n## ")[0].partition("```")[0]
         assert all(f"`{name}`" in said for name in offers), (kind, offers)
-    contracts = [name for name in api.__all__ if inspect.isclass(getattr(api, name)) and getattr(getattr(api, name), "_is_protocol", False)]
+    contracts = [
+        name for name in api.__all__ if inspect.isclass(getattr(api, name)) and getattr(getattr(api, name), "_is_protocol", False)
+    ]
     assert all(f"`{name}`" in PLUGINS for name in contracts)

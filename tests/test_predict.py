@@ -102,7 +102,7 @@ def test_a_stub_of_one_image(tiny_run):
 
 
 def test_names_that_fit_training_images_too_are_no_guess(tiny_run):
-    """Training and test images of the same names: the folder that holds test images decides, and without one nothing is guessed."""
+    """Of images of one name the one in the folder of test images counts; without such a folder nothing is guessed."""
     data = tiny_run.root / "same"
     for folder, source in (("a", "train"), ("test", "test")):
         (data / folder).mkdir(parents=True)

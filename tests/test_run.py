@@ -47,7 +47,12 @@ def test_a_run_leaves_its_files(tiny_run):
     (folder,) = folders(tiny_run)
     there = {path.name for path in folder.iterdir()}
     assert there >= {"manifest.resolved.yaml", "environment.json", "folds.csv", "events.jsonl", "scores.json", "report.html"}
-    assert {path.name for path in (folder / "fold0").iterdir()} >= {"last.safetensors", "oof.parquet", "test.parquet", "fold.json"}
+    assert {path.name for path in (folder / "fold0").iterdir()} >= {
+        "last.safetensors",
+        "oof.parquet",
+        "test.parquet",
+        "fold.json",
+    }
     assert not (folder / "fold0/last.ckpt").exists()
     oof, test = read_predictions(folder / "oof.parquet"), read_predictions(folder / "test.parquet")
     assert len(oof.ids) == 60 and len(test.ids) == 12
@@ -125,6 +130,8 @@ def test_folds_one_by_one_equal_all_at_once(tiny, tiny_run):
     for fold in (1, 0):
         result = tiny.run(only=[fold])
         assert result.complete == (fold == 0)
+        (started,) = tiny.names("RunStarted")
+        assert started.folds == [str(fold)]  # what this call is to train, which the time left is worked out from
     (mine,), (theirs,) = folders(tiny), folders(tiny_run)
     assert mine.name == theirs.name
     assert_same_predictions(mine, theirs, ["fold0", "fold1"])

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from comp.predictions import link_outputs, read_predictions, read_raw
+from comp.predictions import link_outputs, read_raw
 from comp.views import PLAIN
 
 
@@ -47,7 +47,9 @@ def test_a_submission_is_the_folds_mean_in_the_samples_order(tiny_run):
     written = record(tiny_run)
     scores = json.loads((run_folder(tiny_run) / "scores.json").read_text())
     assert written["cv"] == scores["pooled"] == said.json["cv"] and written["message"] == "first"
-    assert written["digest"] == run_folder(tiny_run).name == said.json["digest"] and not written["full"] and not written["partial"]
+    assert (
+        written["digest"] == run_folder(tiny_run).name == said.json["digest"] and not written["full"] and not written["partial"]
+    )
     assert written["plugins"].keys() >= {"model.cnn", "submission.labels", "loss.cross_entropy"} or not written["plugins"]
     (row,) = tiny_run.comp("ledger", "--json").json
     assert (row["experiment"], row["version"], row["message"], row["sha256"]) == ("exp001", "v001", "first", written["sha256"])
@@ -157,7 +159,9 @@ def test_stored_predictions_are_submitted_without_torch(tiny_run):
 
 
 def test_code_edited_since_the_run_is_said_and_the_runs_own_is_recorded(tiny):
-    folder = tiny.write("exp001", (tiny.root / "experiments/exp001/manifest.yaml").read_text() + "metric: {use: mine}\nhead: {use: own}\n")
+    folder = tiny.write(
+        "exp001", (tiny.root / "experiments/exp001/manifest.yaml").read_text() + "metric: {use: mine}\nhead: {use: own}\n"
+    )
     (folder / "mine.py").write_text(METRIC)
     (folder / "own.py").write_text(HEAD)
     tiny.run()

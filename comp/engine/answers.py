@@ -12,7 +12,7 @@ from torch import nn
 
 from comp.api import ImageSpec, Link, View
 from comp.engine.losses import build_losses
-from comp.engine.predict import PredictBatch, predict_views
+from comp.engine.predict import plan_batch, predict_views
 from comp.engine.rows import Rows
 from comp.events import Emit, PredictionProgress
 from comp.manifest import Manifest
@@ -34,7 +34,7 @@ class Answers:
         self.job, self.fabric, self.emit = job, fabric, emit
         last = job.manifest.stages[-1]
         self.losses = build_losses(job.manifest.catalog, last["loss"], job.task, job.train.targets, torch.device("cpu"))
-        self.batch = PredictBatch(2 * last["train"]["batch_size"], job.image.predict_size)
+        self.batch = plan_batch(job.manifest, job.image)
 
     @property
     def links(self) -> Mapping[str, Link]:

@@ -73,7 +73,7 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[Progress, dict[st
     except Exception as error:  # torch raises whatever its unpickler meets in a damaged file
         raise WeightsError(f"{path} cannot be read ({error}); delete it to train this fold from its start.") from error
     if states.pop("format") > FORMAT:
-        raise FormatError(f"{path} was written by a newer comp; install that version, or delete the file to train this fold anew.")
+        raise FormatError(f"{path} was written by a newer comp; install that, or delete the file to train this fold anew.")
     return Progress(**states.pop("progress")), states
 
 

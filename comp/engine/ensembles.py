@@ -130,8 +130,8 @@ class PassReport:
         now = time.monotonic()
         if now - self.ticked > TICK_S:
             self.ticked = now
-            name = self.stage.context.stage["name"]
-            self.emit(StepFinished(self.fold, name, number, self.batches, self.stage.batches, self.mean_loss, self.samples_per_s(now)))
+            name, batches = self.stage.context.stage["name"], self.stage.batches
+            self.emit(StepFinished(self.fold, name, number, self.batches, batches, self.mean_loss, self.samples_per_s(now)))
         if self.stage.context.stop():
             raise RunInterrupted("stopped")
 

@@ -80,7 +80,7 @@ def train_fold(job: FoldJob, fabric: Fabric, emit: Emit) -> dict[str, Any]:
             training.run_stages()
         return training.finish()
     except torch.OutOfMemoryError as error:  # where no smaller batch helps: the weights, or the optimizer's state
-        raise RunError(f"fold {job.fold}: the device's memory does not hold the model ({error}); choose a smaller one.") from error
+        raise RunError(f"fold {job.fold}: the device's memory does not hold the model ({error}); take a smaller one.") from error
 
 
 class FoldTraining:
@@ -150,8 +150,9 @@ class FoldTraining:
         stage, job = self.stages[index], self.job
         first_epoch = len(self.progress.history) - self.progress.epoch
         image = plan_stage_image(stage["image"], job.image)
+        key, catalog = (*self.key, index), job.manifest.catalog
         context = StageContext(
-            job.manifest.catalog, job.task, stage, image, job.fold, (*self.key, index), first_epoch, job.workers, self.emit, job.stop
+            catalog, job.task, stage, image, job.fold, key, first_epoch, job.workers, self.emit, job.stop
         )
         opened = Stage(context, self.network, self.fabric, job.train)
         self.emit(StageStarted(job.fold, stage["name"], stage["epochs"], opened.batches))

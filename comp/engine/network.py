@@ -62,8 +62,10 @@ def build_network(
     """
     torch.manual_seed(derive_seed(*key, "weights"))
     backbone = catalog.build("model", values["model"], task=task, image=image)
-    head = catalog.build("head", values["head"], task=task, features=backbone.features, counts=dict(counts.per_class), rows=counts.rows)
-    network = Network(backbone, head, image.mean or fit_channels(backbone.mean, image), image.std or fit_channels(backbone.std, image))
+    known = {"task": task, "features": backbone.features, "counts": dict(counts.per_class), "rows": counts.rows}
+    head = catalog.build("head", values["head"], **known)
+    mean = image.mean or fit_channels(backbone.mean, image)
+    network = Network(backbone, head, mean, image.std or fit_channels(backbone.std, image))
     check_output(network, task, image, values)
     return network
 
@@ -90,11 +92,16 @@ def check_output(network: Network, task: Task, image: ImageSpec, values: Mapping
 
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+DENSE = (nn.Linear, nn.modules.conv._ConvNd)
 
 
 def is_norm(module: nn.Module) -> bool:
-    # timm's own norms (LayerNorm2d, BatchNormAct2d, RmsNorm) mostly derive from torch's; the rest are told by their name.
-    return isinstance(module, NORMS) or "norm" in type(module).__name__.lower()
+    # timm's own norms (LayerNorm2d, BatchNormAct2d, RmsNorm) mostly derive from torch's; the rest are told by their name, which
+    # containers (NormMlpClassifierHead) and layers that normalise their weights have, too.
+    if isinstance(module, NORMS):
+        return True
+    named = "norm" in type(module).__name__.lower() and not isinstance(module, DENSE)
+    return named and any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
 
 
 def freeze_parts(network: Network, freeze: str | None) -> None:

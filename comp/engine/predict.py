@@ -10,11 +10,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from comp.api import View
+from comp.api import ImageSpec, View
 from comp.engine.data import iterate_images
 from comp.engine.device import free_memory
 from comp.engine.rows import Rows
 from comp.errors import RunError
+from comp.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class PredictBatch:
 
     rows: int
     size: tuple[int, int]
+
+
+def plan_batch(manifest: Manifest, image: ImageSpec) -> PredictBatch:
+    """What a fold predicts with; the same later on, because other batches may give other last bits."""
+    return PredictBatch(2 * manifest.stages[-1]["train"]["batch_size"], image.predict_size)
 
 
 def predict_views(

@@ -56,7 +56,8 @@ def try_training(manifest: Manifest, task: Task, image: ImageSpec, rows: Rows, f
     """
     stage = manifest.stages[0]
     counts = ClassCounts(count_classes(task, rows.targets), len(rows))
-    network = fabric.to_device(build_network(manifest.catalog, manifest.values, task, image, counts, (manifest.values["seed"], "check")))
+    key = (manifest.values["seed"], "check")
+    network = fabric.to_device(build_network(manifest.catalog, manifest.values, task, image, counts, key))
     network.to(memory_format=torch.channels_last)
     seen = plan_stage_image(stage["image"], image)
     context = StageContext(manifest.catalog, task, stage, seen, "check", ("check",), 0, 0, lambda event: None, lambda: False)

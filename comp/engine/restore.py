@@ -34,8 +34,9 @@ def restore_network(
     network = build_empty(manifest, task, image, record["links"])
     try:
         network.load_state_dict(load_weights(folder / record["weights"]))
-    except RuntimeError as error:  # torch's message lists the keys
-        raise WeightsError(f"{folder / record['weights']} does not fit the model of {manifest.name}: {error}") from error
+    except RuntimeError as error:
+        shown = "\n".join(str(error).splitlines()[:5])  # torch lists every key
+        raise WeightsError(f"{folder / record['weights']} does not fit the model of {manifest.name}: {shown}") from error
     network = fabric.to_device(network).to(memory_format=torch.channels_last)
     return network.eval(), record["links"]
 

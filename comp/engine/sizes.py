@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from comp.api import ImageSpec, Task
+from comp.errors import PluginError
 from comp.manifest import Manifest
 
 PREDICT_LARGER = 1.25
@@ -23,12 +24,15 @@ def plan_image(manifest: Manifest, task: Task, channels: int) -> ImageSpec:
     """The pictures that the last stage trains on and that prediction sees, with every `auto` settled.
 
     Builds the backbone once, without weights, where its willingness to take larger images decides `predict_size: auto`.
+
+    Raises:
+        PluginError: mean or std do not fit the channels; the backbone cannot be built.
     """
     stage = manifest.stages[-1]
     spec = stage["image"]
     size = as_pair(spec["size"])
     count = spec["channels"] if spec["channels"] != "auto" else PRETRAINED_CHANNELS if is_pretrained(manifest) else channels
-    image = ImageSpec(size, size, count, as_statistics(spec["mean"], count), as_statistics(spec["std"], count))
+    image = ImageSpec(size, size, count, as_statistics("mean", spec["mean"], count), as_statistics("std", spec["std"], count))
     if spec["predict_size"] != "auto":
         return replace(image, predict_size=as_pair(spec["predict_size"]))
     if not trains_with_crop(stage["augment"]) or not takes_any_size(manifest, task, image):
@@ -55,15 +59,26 @@ def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-def as_statistics(value: Any, channels: int) -> tuple[float, ...] | None:
+def as_statistics(key: str, value: Any, channels: int) -> tuple[float, ...] | None:
+    """`image.mean` or `image.std`, a number for each channel; None for `auto`."""
     if value == "auto":
         return None
-    return (float(value),) * channels if isinstance(value, (int, float)) else tuple(float(item) for item in value)
+    numbers = (float(value),) * channels if isinstance(value, (int, float)) else tuple(float(item) for item in value)
+    if len(numbers) != channels:
+        raise PluginError(
+            f"image.{key} has {len(numbers)} numbers; the images have {channels} channels: give one for each, or a single one"
+        )
+    if key == "std" and min(numbers) <= 0:
+        raise PluginError(f"image.std is {min(numbers)}; wanted numbers above 0, since images are divided by it")
+    return numbers
 
 
 def trains_with_crop(augment: Sequence[Mapping[str, Any]]) -> bool:
-    names = [spec["use"] for spec in augment]
-    return any(name in PRESETS_THAT_CROP or ("Crop" in name and "CenterCrop" not in name) for name in names)
+    """Whether objects look larger in training: a random crop, or a preset whose crop is not the whole image."""
+    return any(
+        spec.get("crop") != 1 if (name := spec["use"]) in PRESETS_THAT_CROP else "Crop" in name and "CenterCrop" not in name
+        for spec in augment
+    )
 
 
 def takes_any_size(manifest: Manifest, task: Task, image: ImageSpec) -> bool:

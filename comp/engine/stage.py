@@ -28,6 +28,9 @@ from comp.events import Emit, Notice, StepFinished
 
 TICK_S = 0.1
 LOSS = ""  # beside the targets' names
+
+Means = dict[str, tuple[torch.Tensor, int]]
+"""What a micro-batch's loss was: LOSS and each target -> mean over the rows, and how many rows."""
 EMA_FROM_STEPS = 500
 
 
@@ -83,7 +86,8 @@ class Stage:
         self.mix = build("mix", stage["mix"], task=context.task) if stage["mix"] else None
         freeze_parts(network, stage["freeze"])
         self.optimizer = build("optimizer", stage["optimizer"], network=network)
-        self.scheduler = build("scheduler", stage["scheduler"], optimizer=self.optimizer, steps=self.steps, epochs=stage["epochs"])
+        span = {"steps": self.steps, "epochs": stage["epochs"]}
+        self.scheduler = build("scheduler", stage["scheduler"], optimizer=self.optimizer, **span)
         self.ema = self.start_average(settings["ema"])
         self.module = torch.compile(network) if settings["compile"] else network
         if is_mixed(fabric):  # in fp32 Fabric's wrapper would only cost time
@@ -165,7 +169,7 @@ class Stage:
         # MPS knows no float64.
         return torch.tensor(value, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
-    def add(self, losses: list[dict[str, tuple[torch.Tensor, int]]]) -> None:
+    def add(self, losses: list[Means]) -> None:
         for micro in losses:
             for name, (mean, rows) in micro.items():
                 if name not in self.sums:
@@ -186,10 +190,10 @@ class Stage:
             )
         context.emit(StepFinished(context.fold, context.stage["name"], epoch, progress.batch, self.batches, loss, samples_per_s))
 
-    def train_batch(self, images: torch.Tensor, rows: torch.Tensor, progress: Progress) -> list[dict[str, tuple[torch.Tensor, int]]]:
+    def train_batch(self, images: torch.Tensor, rows: torch.Tensor, progress: Progress) -> list[Means]:
         """Forward, backward and, at the end of an accumulation group, one optimizer step.
 
-        Returns for each micro-batch (one, where memory suffices) the mean loss and that of each target, with how many rows.
+        Returns the losses of each micro-batch (one, where memory suffices).
         """
         start = progress.batch // self.accumulate * self.accumulate * self.batch_size
         group_rows = min(start + self.accumulate * self.batch_size, self.epoch_rows) - start
@@ -208,7 +212,7 @@ class Stage:
             self.update(progress)
         return losses
 
-    def backward(self, step: Step, group_rows: int) -> list[dict[str, tuple[torch.Tensor, int]]]:
+    def backward(self, step: Step, group_rows: int) -> list[Means]:
         seed_torch(step.seed, self.fabric.device)  # what libraries draw from the global generator: dropout, stochastic depth
         generator = torch.Generator().manual_seed(step.seed) if self.mix else None
         losses = []
@@ -217,7 +221,7 @@ class Stage:
             mixed = self.mix(batch.images, generator) if self.mix else None
             loss, parts = self.objective(self.module, batch, mixed, self.losses)
             self.fabric.backward(loss if len(rows) == group_rows else loss * (len(rows) / group_rows))
-            losses.append({LOSS: (loss.detach(), len(rows)), **{name: (part.detach(), len(rows)) for name, part in parts.items()}})
+            losses.append({name: (mean.detach(), len(rows)) for name, mean in {LOSS: loss, **parts}.items()})
         return losses
 
     def split(self, step: Step) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
@@ -249,12 +253,13 @@ class Stage:
         The gradient stays the same, but for what depends on a batch's other rows (batch norm, mix) and for dropout.
         """
         if min(rows, self.micro_rows) < 2:
-            raise RunError("the device's memory does not hold one training image; lower image.size or choose a smaller model.") from failure
+            why = "the device's memory does not hold one training image; lower image.size or take a smaller model."
+            raise RunError(why) from failure
         self.micro_rows = math.ceil(min(rows, self.micro_rows) / 2)
         self.optimizer.zero_grad(set_to_none=True)
         free_memory()
-        text = f"fold {self.context.fold}: out of memory; going on with micro-batches of {self.micro_rows} (batches of {self.batch_size})"
-        self.context.emit(Notice(text, "warning"))
+        sizes = f"micro-batches of {self.micro_rows} (batches of {self.batch_size})"
+        self.context.emit(Notice(f"fold {self.context.fold}: out of memory; going on with {sizes}", "warning"))
 
     def states(self) -> dict[str, Any]:
         """Everything besides Progress that a resumed stage needs, as plain data and tensors."""

@@ -54,7 +54,7 @@ def snapshot(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def test_one_batch_gives_the_gradient_of_a_bare_loop(desk: Desk) -> None:
-    case = desk.case("loss={use: cross_entropy}", plain=True)
+    case = desk.case("loss.smoothing=0.0", plain=True)
     bare = case.network()
     images = torch.from_numpy(case.rows.store.take(case.rows.positions[:32])).permute(0, 3, 1, 2) / 255
     targets = torch.as_tensor(case.rows.targets["label"][:32])
@@ -96,7 +96,7 @@ def last_gradient(stage: Stage) -> dict[str, torch.Tensor]:
 
 def test_a_steps_gradient_is_clipped_or_not(desk: Desk) -> None:
     def norm(clip: str) -> float:
-        stage = desk.case(f"train.clip_norm={clip}", "optimizer={use: timm, opt: sgd, momentum: 0.0}", plain=True).stage()
+        stage = desk.case(f"train.clip_norm={clip}", "optimizer={use: timm, opt: adamw}", plain=True).stage()
         norms: list[float] = []
         stage.optimizer.register_step_pre_hook(
             lambda optimizer, *_: norms.append(
@@ -111,7 +111,7 @@ def test_a_steps_gradient_is_clipped_or_not(desk: Desk) -> None:
 
 
 def test_a_mixed_image_has_both_targets_by_its_share(desk: Desk) -> None:
-    case = desk.case("mix={use: mixup, alpha: 1.0}", "loss={use: cross_entropy}", plain=True)
+    case = desk.case("mix={use: mixup, alpha: 1.0}", "loss.smoothing=0.0", plain=True)
     stage = case.stage()
     images, rows = next(stage.loader.epoch(np.arange(len(stage.rows)), (0,)))
     ((result,),) = [stage.train_batch(images, rows, Progress())]
@@ -135,7 +135,7 @@ def stage_seed(stage: Stage) -> int:
 def test_several_targets_losses_are_averaged_and_each_is_told(desk: Desk) -> None:
     task = Task((Target("digit", "multiclass", tuple("0123456789"), ("digit",)), Target("odd", "binary", ("0", "1"), ("odd",))))
     answers = (task, lambda digits: {"digit": digits, "odd": digits % 2})
-    case = desk.case("loss={use: cross_entropy}", "head={use: multitarget}", plain=True, answers=answers, size=64)
+    case = desk.case("loss.smoothing=0.0", "head={use: multitarget, init: zero}", plain=True, answers=answers, size=64)
     stage, progress = case.stage(), Progress()
     stage.update = lambda progress: None  # type: ignore[method-assign]
     stage.train_epoch(progress)
