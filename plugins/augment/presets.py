@@ -9,8 +9,8 @@ from comp.api import Augment, ImageSpec, plugin
 
 
 @plugin("augment")
-def light(image: ImageSpec, /, *, flip: bool = True, crop: float = 0.6, colour: float = 0.0) -> list[Augment]:
-    """A crop resized to the training size, a mirror image half of the time; brightness and contrast where asked for.
+def light(image: ImageSpec, /, *, flip: bool = True, crop: float = 0.6, colour: float = 0.1) -> list[Augment]:
+    """A crop resized to the training size, a mirror image half of the time, a little brightness and contrast.
 
     Args:
         flip: whether half of the images are mirrored left to right; false for digits, text, and left against right.
