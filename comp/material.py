@@ -13,7 +13,8 @@ import pandas as pd
 
 from comp.api import ImageSpec, Metric
 from comp.engine.device import describe_device, device_kind, free_memory, open_device, settle_precision
-from comp.engine.fold import FoldJob, train_fold
+from comp.engine.fold import train_fold
+from comp.engine.job import FoldJob
 from comp.engine.rows import Rows, make_rows
 from comp.engine.sizes import plan_image, plan_store_size
 from comp.errors import DataError, RunInterrupted

@@ -21,7 +21,7 @@ from comp.scores import score_rows
 from comp.views import PLAIN, name_views
 
 if TYPE_CHECKING:
-    from comp.engine.fold import FoldJob
+    from comp.engine.job import FoldJob
 
 Validated = tuple[float | None, dict[str, float], np.ndarray | None]
 """Held-out loss; scores, the deciding metric first (several targets: their mean), then each target's; and raw outputs."""

@@ -21,7 +21,7 @@ from comp.errors import RunError, RunInterrupted
 from comp.events import Emit, EpochFinished, Notice, StepFinished
 
 if TYPE_CHECKING:
-    from comp.engine.fold import FoldJob
+    from comp.engine.job import FoldJob
 
 
 class EnsembleNetwork(nn.Module):

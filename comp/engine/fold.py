@@ -9,60 +9,28 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from comp.api import ImageSpec, Metric, Task
 from comp.engine.answers import Answers, build_views
 from comp.engine.checkpoint import Progress, copy_state, load_checkpoint, save_checkpoint, save_weights
 from comp.engine.ensembles import fit_ensemble
+from comp.engine.job import FoldJob
 from comp.engine.losses import count_classes
 from comp.engine.network import ClassCounts, build_network
-from comp.engine.rows import Rows
 from comp.engine.sizes import plan_stage_image
 from comp.engine.stage import Stage, StageContext
 from comp.errors import RunError, RunInterrupted
 from comp.events import Emit, EpochFinished, FoldFinished, FoldStarted, Notice, StageStarted
-from comp.manifest import Manifest
 from comp.predictions import write_raw
 from comp.project import atomic_write
 from comp.runs import FORMAT
 from comp.views import PLAIN
 
 CHECKPOINT_EVERY_S = 10.0
-
-
-@dataclass(frozen=True)
-class FoldJob:
-    """What one fold is trained from.
-
-    Attributes:
-        fold: "0", "1", ... or "full".
-        image: what held-out and test images look like.
-        held_out: None for `full`.
-        test: None without a test set.
-        stop_after: epochs of the fold after which it ends (`full` with early stopping: from the folds); None: the schedule's end.
-        stop: asked between steps; true: save and end.
-    """
-
-    manifest: Manifest
-    task: Task
-    metrics: Mapping[str, Metric]
-    image: ImageSpec
-    fold: str
-    folder: Path
-    train: Rows
-    held_out: Rows | None
-    test: Rows | None
-    workers: int
-    stop_after: int | None
-    stop: Callable[[], bool]
 
 
 def train_fold(job: FoldJob, fabric: Fabric, emit: Emit) -> dict[str, Any]:

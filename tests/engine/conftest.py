@@ -20,7 +20,8 @@ from comp.competition import Competition, open_competition
 from comp.engine import device
 from comp.engine.checkpoint import Progress
 from comp.engine.device import open_device
-from comp.engine.fold import FoldJob, train_fold
+from comp.engine.fold import train_fold
+from comp.engine.job import FoldJob
 from comp.engine.losses import count_classes
 from comp.engine.network import ClassCounts, Network, build_network
 from comp.engine.rows import Rows, make_rows
