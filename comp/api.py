@@ -8,9 +8,9 @@ plugin can be listed and described without them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NewType, Protocol, TypeVar
 
 from comp.errors import CompError, DataError, FoldsError, ImageError, MetricUndefined, PluginError, SubmissionError, WeightsError
 
@@ -21,28 +21,31 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
-    "OFFERS", "KINDS", "plugin", "Target", "Task", "Tables", "Units", "ImageSpec", "Metric", "Mixed", "Batch", "EnsembleJob",
-    "Split", "Augment", "Mix", "Sampler", "Backbone", "Head", "Loss", "Objective", "Scheduler", "Ensemble", "View", "Blend",
+    "OFFERS", "KINDS", "STACK", "plugin", "Spec", "Target", "Task", "Tables", "Units", "ImageSpec", "Metric", "Mixed", "Batch",
+    "EnsembleJob", "Split", "Preprocess", "Augment", "Mix", "Sampler", "Backbone", "Head", "Loss", "Objective", "Scheduler",
+    "Ensemble", "Gatherer", "View", "Score", "Post", "Blend",
     "SubmissionForm", "Logger", "Leaderboard", "CompError", "DataError", "FoldsError", "ImageError", "MetricUndefined",
     "PluginError", "SubmissionError", "WeightsError",
 ]  # fmt: skip
 
 OFFERS: Mapping[str, tuple[str, ...]] = {
-    "dataset": ("root",),                           # -> Tables
+    "dataset": ("root", "facts"),                   # -> Tables
     "split": ("units",),                            # -> Split
+    "preprocess": ("tables", "root"),               # -> Preprocess
     "augment": ("image",),                          # -> Augment (one transform, or a list of them)
     "mix": ("task",),                               # -> Mix
-    "sampler": ("task", "targets"),                 # -> Sampler
-    "model": ("task", "image"),                     # -> Backbone
+    "sampler": ("task", "targets", "batch_size"),   # -> Sampler
+    "model": ("task", "image", "table_width", "build"),  # -> Backbone
     "head": ("task", "features", "counts", "rows"), # -> Head
-    "loss": ("task", "counts", "rows"),             # -> Loss
-    "objective": (),                                # -> Objective
+    "loss": ("task", "counts", "rows", "build"),    # -> Loss
+    "objective": ("task",),                         # -> Objective
     "optimizer": ("network",),                      # -> torch.optim.Optimizer
-    "scheduler": ("optimizer", "steps", "epochs"),  # -> Scheduler
-    "ensemble": ("task",),                          # -> Ensemble
+    "scheduler": ("optimizer", "steps", "epochs", "early_stopping"),  # -> Scheduler
+    "ensemble": ("task", "epochs"),                 # -> Ensemble, or Gatherer
     "metric": ("task",),                            # -> Metric
     "tta": ("image",),                              # -> dict of name -> View
-    "blend": ("task",),                             # -> Blend
+    "post": ("task", "score"),                      # -> Post
+    "blend": ("task", "score", "members"),          # -> Blend
     "submission": ("task", "sample"),               # -> SubmissionForm
     "logger": ("folder",),                          # -> Logger
     "leaderboard": ("root",),                       # -> Leaderboard
@@ -50,6 +53,13 @@ OFFERS: Mapping[str, tuple[str, ...]] = {
 """Every kind of plugin, with the names of what the kit supplies to it before the `/`."""
 
 KINDS = tuple(OFFERS)
+
+Spec = NewType("Spec", dict[str, Any])
+"""Annotation of a parameter that holds another plugin of the same kind: a mapping `{use: …, arguments}`, checked as such.
+
+`Spec`, `list[Spec]`, `dict[str, Spec]` and their unions with None. The kit supplies `build` to kinds that nest: `build(spec)`
+returns what that plugin returns for the same offers, `build(spec, image=other)` with another.
+"""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,6 +109,7 @@ class Target:
             code point). Multilabel: the labels. Regression: empty.
         columns: the columns of the training table that hold it; several for multilabel in one-hot form.
         separator: what joins the labels of a multilabel target that stands in one column.
+        scored: false for an auxiliary target: it is trained, and stands in raw fold files only.
     """
 
     name: str
@@ -106,6 +117,7 @@ class Target:
     classes: tuple[str, ...]
     columns: tuple[str, ...]
     separator: str | None = None
+    scored: bool = True
 
     @property
     def width(self) -> int:
@@ -120,7 +132,8 @@ class Target:
 
 @dataclass(frozen=True)
 class Task:
-    """What is predicted. A model's raw output is (N, outputs): the targets' outputs side by side, in this order."""
+    """What is predicted. A model's raw output is (N, outputs): the targets' outputs side by side, in this order (auxiliary ones
+    last)."""
 
     targets: tuple[Target, ...]
 
@@ -157,8 +170,31 @@ class Task:
             for name in target.classes or (target.name,)
         )
 
+    @property
+    def scored(self) -> Task:
+        """Without the auxiliary targets: what merged predictions, metrics and submissions hold."""
+        return replace(self, targets=tuple(target for target in self.targets if target.scored))
+
     def only(self, name: str) -> Task:
         return replace(self, targets=tuple(target for target in self.targets if target.name == name))
+
+
+STACK = "//"
+"""Joins the references of several images that one row stacks: `a.png//b.png`, or `a.png//` where the second is missing."""
+
+
+class Read(Protocol):
+    """A dataset's own reader: one reference (never a stack) -> (H, W) or (H, W, C) uint8 or uint16, or an image file's bytes.
+
+    It is called from several threads at once. Whatever it raises is that image's fault. A function will do.
+
+    Attributes (both optional):
+        key: text; what its answers depend on besides the files: arguments, measured ranges. Another key makes another store.
+        sources: reference -> the files, from the tables' root, that the image is read from: a changed one makes another store,
+            a missing one is said before anything is read.
+    """
+
+    def __call__(self, ref: str, /) -> np.ndarray | bytes: ...
 
 
 # ---- what flows ----------------------------------------------------------------------------------------------------------
@@ -168,17 +204,27 @@ class Task:
 class Tables:
     """What a dataset plugin returns.
 
+    Supplied `root`: the workspace; `facts`: Tables.facts of the training table, for an extra table, or None. The plugin's
+    function may bear an attribute `unseen`, which opens a test set that came after a run: called with (test: Path, tables,
+    ids_have_endings: bool, facts, **arguments of the manifest), it returns `tables` with another test, root and read.
+
     Attributes:
-        train: one row per image, with `row_id` (text, unique), `id` (text, the unit), `image` (text: what `read` or the
-            image store takes), then the table's own columns under their own names (targets, groups, weights).
+        train: one row per image (or per stack of images), with `row_id` (text, unique), `id` (text, the unit), `image` (text:
+            what `read` or the image store takes; several are joined by STACK), then the table's own columns under their own
+            names (targets, groups, weights).
         test: the same without targets; None where there is no test set yet.
         sample: the sample submission as text (every column dtype str, empty cells as ""), or None.
         id_column: the header of the id in the sample and in submissions.
         targets: the training columns that hold the targets.
         files: the table files that training reads; their contents are covered by the digest.
         root: what relative image references are relative to.
-        read: for formats of the dataset's own: reference -> (H, W) or (H, W, C) array, uint8 or uint16. None: image files.
+        read: for formats of the dataset's own. None: image files.
         separator: what joins several labels in a target column that holds sets.
+        auxiliary: further training columns that are trained as targets, and not scored.
+        weight: the training column that says how much a row counts (numbers from 0 on), or None.
+        columns: columns of both tables that a model may join to the image features.
+        views: how many images a reference stacks along the channels (each part one, an empty one is black).
+        facts: what was measured on the training images and prediction needs (plain data; stored with a run).
     """
 
     train: pd.DataFrame
@@ -188,8 +234,13 @@ class Tables:
     targets: tuple[str, ...]
     files: tuple[Path, ...]
     root: Path
-    read: Callable[[str], np.ndarray] | None = None
+    read: Read | None = None
     separator: str | None = None
+    auxiliary: tuple[str, ...] = ()
+    weight: str | None = None
+    columns: tuple[str, ...] = ()
+    views: int = 1
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -200,11 +251,13 @@ class Units:
         table: (U rows) `id` and the training columns, the first row of each unit.
         strata: (U,) int64, the class to balance over folds (several targets: their combinations; values: quantile bins).
         labels: (U, L) float32 0/1 for a multilabel task (or one-hot of all targets), for iterative stratification.
+        values: (U, R) float64, the targets that are numbers.
     """
 
     table: pd.DataFrame
     strata: np.ndarray
     labels: np.ndarray
+    values: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -233,11 +286,17 @@ class Batch:
         images: (B, C, H, W) float, normalised, channels_last.
         targets: target name -> (B,) int64 class, (B, L) float 0/1 labels, or (B,) float values.
         weights: (B,) float row weights, 1 on average over the training rows.
+        table: (B, F) float features of the row's own columns, for a backbone that takes them; None without.
+        labelled: (B,) bool: rows whose targets count; the others came for an objective's sake (Objective.rows). None: all.
+        teacher: target name -> (B, width) float probabilities or values of the objective's teachers; None without.
     """
 
     images: torch.Tensor
     targets: dict[str, torch.Tensor]
     weights: torch.Tensor
+    table: torch.Tensor | None = None
+    labelled: torch.Tensor | None = None
+    teacher: dict[str, torch.Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -265,6 +324,20 @@ class Split(Protocol):
     def __call__(self, units: Units, /) -> np.ndarray: ...
 
 
+class Preprocess(Protocol):
+    """Kind `preprocess`: (H, W, C) uint8 as decoded, in full size, and its reference -> (H', W', C') uint8.
+
+    Called once per image from several threads, before the image is resized into the store, for training, held-out, test and
+    later images alike. Supplied `tables`: as the dataset gave them (with a run's later test set, that one); `root`: the
+    workspace. What it raises is that image's fault.
+
+    Attributes (optional):
+        key: reference -> text; what its answer depends on besides image, arguments and source: a box of that image, say.
+    """
+
+    def __call__(self, image: np.ndarray, ref: str, /) -> np.ndarray: ...
+
+
 class Augment(Protocol):
     """Kind `augment`: an albumentations transform, or a list of them (a preset), built once per stage and worker.
 
@@ -283,7 +356,8 @@ class Mix(Protocol):
 class Sampler(Protocol):
     """Kind `sampler`: which training rows an epoch shows, in which order.
 
-    Supplied `targets`: target name -> array over the training rows of the fold (int64 classes, float32 labels or values).
+    Supplied `targets`: target name -> array over the training rows of the fold (int64 classes, float32 labels or values);
+    `batch_size`: the rows of a step, for samplers that fill batches: positions are cut into batches in the order returned.
     Called once per epoch; returns (M,) int64 positions in the training rows; all randomness from `generator`.
     """
 
@@ -292,6 +366,10 @@ class Sampler(Protocol):
 
 class Backbone(Protocol):
     """Kind `model`: an nn.Module from normalised images (B, C, H, W) to pooled features (B, features).
+
+    Supplied `table_width`: how many features of the row's own columns there are, 0 without.
+    Attribute `takes_table` (optional): true, and forward is called with (images, table (B, table_width) float).
+    Further methods take images, too; an objective reaches them through the network's `method` (reconstruct).
 
     Attributes:
         features: width of what forward returns.
@@ -312,6 +390,8 @@ class Head(Protocol):
 
     Supplied `features`: int; `counts`: target name -> (width,) float64 training rows per class (empty for values); `rows`:
     how many training rows there are.
+    Method `fit(features, targets)` (optional): called after training with the features (N, features) of the fold's
+    training rows, unaugmented, and their targets; what it keeps in buffers is saved with the weights.
     """
 
     def forward(self, features: torch.Tensor) -> torch.Tensor: ...
@@ -321,7 +401,9 @@ class Loss(Protocol):
     """Kind `loss`: called with raw outputs (B, width) and targets of one target; returns (B,) losses, one per row.
 
     Supplied `task`: of exactly one target; `counts`: (width,) float64 training rows of the fold per class; `rows`: how many
-    training rows there are.
+    training rows there are; `build`: makes the loss of a nested Spec. Targets are (B,) int64 classes, or (B, width) float
+    probabilities of them (a teacher's), which a loss may refuse; (B, L) float labels; (B,) values. Weights of classes are 1 on
+    average over the training rows.
     Attribute `link` (optional): how its raw outputs become probabilities, where that differs from Target.link.
     """
 
@@ -332,6 +414,14 @@ class Objective(Protocol):
     """Kind `objective`: one training step's loss, a scalar, and its parts by target.
 
     `loss` maps raw outputs and targets to {target: (B,) losses}; `mixed` is what `mix` made of the images, or None.
+    `network(images, table, method)` gives raw outputs, or what the backbone's method of that name gives.
+
+    Attributes (all optional):
+        rows: which rows it learns from besides the fold's training rows: `held_out` and `test`, without their labels.
+        teachers: experiments whose predictions come as Batch.teacher, from models that never saw the fold's held-out labels.
+        choose: {target: (N, width) teacher's probabilities} -> (N,) bool: which of the unlabelled rows take part.
+        share: weight of an unlabelled row, where a labelled one has 1.
+        restore: called with the network after each backward pass.
     """
 
     def __call__(
@@ -346,8 +436,9 @@ class Objective(Protocol):
 class Scheduler(Protocol):
     """Kind `scheduler`: sets the optimizer's learning rates.
 
-    Supplied `steps`: optimizer steps of the stage; `epochs`: epochs of the stage. `step` is called before each optimizer
-    step with its number (from 0), `epoch` after each epoch with the held-out score (greater is better; None without one).
+    Supplied `steps`: optimizer steps of the stage; `epochs`: epochs of the stage; `early_stopping`: train.patience, or None.
+    `step` is called before each optimizer step with its number (from 0), `epoch` after each epoch with the held-out score
+    (greater is better; None without one).
     """
 
     def step(self, step: int) -> None: ...
@@ -365,7 +456,8 @@ class EnsembleJob:
 
     Attributes:
         make_network: builds one member: an nn.Module from normalised images to raw outputs.
-        batches: pass number (0, 1, ...) -> iterator of Batch; each pass is differently shuffled and augmented.
+        batches: pass number (0, 1, ...) -> iterator of Batch; each pass is differently shuffled and augmented. With a second
+            number, the rows are drawn with replacement: one draw for each such number, the same in all passes.
         batches_per_epoch: how many batches a pass has.
         rows: how many training rows there are.
         loss: raw outputs, {target: tensor} -> (B,) losses.
@@ -375,10 +467,11 @@ class EnsembleJob:
         optimizer: the manifest's optimizer mapping.
         device: where the networks and batches live.
         report: called after each batch with (pass number, batch number, loss).
+        mean, std: per channel, what images in 0..1 were normalised with.
     """
 
     make_network: Callable[[], nn.Module]
-    batches: Callable[[int], Iterator[Batch]]
+    batches: Callable[..., Iterator[Batch]]
     batches_per_epoch: int
     rows: int
     loss: Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
@@ -388,6 +481,8 @@ class EnsembleJob:
     optimizer: Mapping[str, Any]
     device: torch.device
     report: Callable[[int, int, float], None]
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
 
 
 class Ensemble(Protocol):
@@ -402,6 +497,34 @@ class Ensemble(Protocol):
     def assemble(self, make_network: Callable[[], nn.Module], links: Mapping[str, Link]) -> nn.Module: ...
 
     def passes(self, epochs: int) -> int: ...
+
+
+class Gatherer(Protocol):
+    """Kind `ensemble`, the sort that has no loop of its own: one network made of the epochs of an ordinary fold.
+
+    It takes `epochs` (of the fold, over all stages) before the `/`: by that the kit tells it from an Ensemble. `gather` is
+    called after each epoch with its number in the fold, the weights that were validated (a copy on the CPU, to keep) and their
+    held-out score (greater is better; None without held-out rows). `finish` is called after the last epoch; `judge(weights)`
+    is such a score of other weights, `renew(weights)` the same weights with the batch-norm statistics that the training rows
+    give. It returns the weights that predict and the epochs that they are made of, or None: the last epoch's are kept.
+    `state` (plain data and tensors) is saved while the fold trains and given back to `load`.
+
+    Attribute `chooses`: whether it looks at held-out scores, so that the fold's own score flatters.
+    """
+
+    chooses: bool
+
+    def gather(self, epoch: int, weights: dict[str, torch.Tensor], score: float | None) -> None: ...
+
+    def finish(
+        self,
+        judge: Callable[[dict[str, torch.Tensor]], float | None],
+        renew: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]],
+    ) -> tuple[dict[str, torch.Tensor], list[int]] | None: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def load(self, state: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -426,11 +549,46 @@ class View(Protocol):
     def __call__(self, images: torch.Tensor) -> torch.Tensor: ...
 
 
+class Score(Protocol):
+    """The metric that decides, as a blend or a post is given it: greater is always better, minus infinity where it is undefined.
+
+    Called with targets and predictions in the form in which the plugin itself is given them. `by_class`: the same arguments ->
+    (width,) float64 (NaN where a class has none), or None where the metric has no scores by class, or for several targets.
+    """
+
+    def __call__(self, targets: Any, predictions: np.ndarray) -> float: ...
+
+    def by_class(self, targets: Any, predictions: np.ndarray) -> np.ndarray | None: ...
+
+
+class Post(Protocol):
+    """Kind `post`: what is done to predictions before they are scored and submitted, fitted on OOF. One for each target.
+
+    Supplied `task`: of exactly one target; `score`: a Score of that target. Predictions are (N, width) float64 probabilities,
+    or (N,) values; `fit` is given those of the rows that are scored, with their targets as a metric has them. `apply` returns
+    the same shape, in which argmax, 0.5 or the value itself is the decision. `state` is what was fitted, as plain JSON data;
+    `load` puts it back in place of a fit.
+    """
+
+    def fit(self, predictions: np.ndarray, targets: np.ndarray) -> None: ...
+
+    def apply(self, predictions: np.ndarray) -> np.ndarray: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def load(self, state: Mapping[str, Any]) -> None: ...
+
+
 class Blend(Protocol):
     """Kind `blend`: one prediction from several experiments'.
 
-    `fit` is called with {member: (N, outputs) probabilities} and the targets of the rows that are scored; `predict` with
-    members of the same names, returns (M, outputs).
+    Supplied `score`: a Score of the whole task; `members`: name -> the Task that it predicts. `fit` is called with
+    {member: (N, outputs) probabilities} and the targets of the rows that are scored; `predict` with members of the same names,
+    returns (M, outputs). To find out what a member is worth, both are called without it.
+
+    Attributes (optional):
+        weights: after `fit`, member -> its share, for reports; one of weight 0 has no part in what `predict` returns.
+        any_targets: true where members may predict other targets than the blend; else the kit refuses such.
     """
 
     def fit(self, members: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> None: ...
@@ -443,7 +601,9 @@ class SubmissionForm(Protocol):
 
     Supplied `sample`: the sample submission as text, or None. Called with `id` (text) and (N, outputs) probabilities or
     values, in any order; returns a table with the sample's columns. The kit orders the rows and checks the result.
-    `rows_sum_to_one` (attribute): whether the form demands that the answer columns of a row sum to 1.
+    `rows_sum_to_one` (attribute): whether the form demands that the answer columns of a row sum to 1. Optional attributes:
+    `separator`: what joins several answers in a cell; `keys`: the columns that name a row together, where the first alone does
+    not; `units`: the ids that the sample asks for, where its rows are not the units.
     """
 
     rows_sum_to_one: bool

@@ -3,35 +3,68 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from comp.blends import Aligned, Member, align_members, blend_members
-from comp.competition import encode_targets, open_competition, unit_table
+from comp.api import Blend
+from comp.blends import (
+    Aligned,
+    Blended,
+    Member,
+    align_members,
+    answer_rows,
+    blend_members,
+    correlate_members,
+    drop_members,
+)
+from comp.competition import Competition, encode_targets, open_competition, unit_table
 from comp.errors import PredictionsError
-from comp.events import Emit, EventLog, Notice, RunFinished
-from comp.manifest import Manifest
-from comp.plan import describe_environment
-from comp.predictions import demand_same_task, read_predictions, write_predictions
-from comp.project import Project, atomic_write, hash_file
-from comp.report.html import write_report
+from comp.events import Emit, Notice
+from comp.given import Given, RunResult, given_folder, write_given
+from comp.judges import TaskJudge
+from comp.manifest import Manifest, load_manifest
+from comp.new import create_experiment
+from comp.predictions import demand_same_task, read_predictions
+from comp.project import Project, hash_file
 from comp.runs import Run, find_run
-from comp.scores import build_all_metrics, score_predictions
+from comp.scores import build_metrics, score_rows
 
 
 @dataclass(frozen=True)
-class RunResult:
-    """What `comp run` ends with. `scores`: what scores.json holds, None before the first fold is done."""
+class Gathered:
+    """A blend's members, aligned. `build`: makes a fresh rule; `judge`: the deciding metric."""
 
-    digest: str
-    folder: Path
-    complete: bool
-    scores: dict[str, Any] | None
+    runs: dict[str, Run]
+    aligned: Aligned
+    build: Callable[[], Blend]
+    judge: TaskJudge
+
+
+def gather_members(project: Project, manifest: Manifest, competition: Competition) -> Gathered:
+    """Find the members, read and align them.
+
+    Raises:
+        WorkspaceError: a member has no complete run.
+        PredictionsError: members of other ids or targets; the message shows the difference.
+    """
+    runs = find_members(project, manifest)
+    members = [read_member(name, run) for name, run in runs.items()]
+    task, spec, catalog = competition.task, manifest.values["blend"], manifest.catalog
+    judge = TaskJudge(task, build_metrics(catalog, manifest.values["metric"], task))
+    tasks = {member.name: member.oof.task for member in members}
+
+    def build() -> Blend:
+        return catalog.build("blend", spec, task=task, score=judge, members=tasks)
+
+    if not getattr(build(), "any_targets", False):
+        for member in members:
+            demand_same_task(member.oof.task, task, f"{member.name} (against the competition)")
+    return Gathered(runs, align_members(members), build, judge)
 
 
 def run_blend(project: Project, manifest: Manifest, emit: Emit) -> RunResult:
@@ -45,45 +78,64 @@ def run_blend(project: Project, manifest: Manifest, emit: Emit) -> RunResult:
     """
     started = time.monotonic()
     competition = open_competition(project, manifest)
-    runs = find_members(project, manifest)
-    aligned = align_members([read_member(name, run) for name, run in runs.items()])
-    demand_same_task(aligned.task, competition.task, "the members (against the competition)")
-    emit(Notice(f"members: {', '.join(name_members(runs).values())}"))
-    for text in aligned.warnings:
+    found = gather_members(project, manifest, competition)
+    emit(Notice(f"members: {', '.join(name_members(found.runs).values())}"))
+    for text in found.aligned.warnings:
         emit(Notice(text, "warning"))
     units = unit_table(competition.tables)
-    targets = encode_targets(competition.task, units)
-    ids = units["id"].to_numpy(dtype=object)
-
-    def build() -> Any:
-        return manifest.catalog.build("blend", manifest.values["blend"], task=competition.task)
-
-    oof, test = blend_members(build, aligned, ids, targets)
-    folder = project.experiment(manifest.name) / "runs" / manifest.digest(hash_members(project, manifest))
+    answers = answer_rows(found.aligned, units["id"].to_numpy(dtype=object), encode_targets(competition.task, units))
+    blended = blend_members(found.build, found.aligned, competition.task, answers)
+    contents = hash_members(project, manifest)
+    folder = given_folder(project, manifest, contents)
     if (folder / "scores.json").exists():
         emit(Notice(f"run {folder.name} blends these predictions already"))
-    open_folder(project, manifest, folder, aligned)
-    metrics = build_all_metrics(manifest.catalog, [manifest.values["metric"], *manifest.values["also"]], competition.task)
-    folds = [str(fold) for fold in sorted(set(aligned.fold.tolist()))]
-    record = {
-        **score_predictions(oof, ids, targets, metrics).to_record(),
-        "experiment": manifest.name,
-        "digest": folder.name,
-        "folds": folds,
-        "folds_done": folds,
-        "complete": True,
-        "members": name_members(runs),
-        "elapsed_s": round(time.monotonic() - started, 3),
+    facts = {"members": name_members(found.runs), "blend": describe_blend(manifest, found, blended, answers)}
+    return write_given(project, manifest, competition, Given("blend", contents, blended.oof, blended.test, facts), started, emit)
+
+
+def make_blend(
+    project: Project, name: str | None, use: str, members: Sequence[str], sets: Sequence[str], emit: Emit
+) -> tuple[Manifest, RunResult]:
+    """A new experiment whose manifest blends these members (`exp041`, `exp041@DIGEST`), run. On an error nothing stays behind.
+
+    Args:
+        name: None takes the next free `expNNN`.
+        sets: `key=value` texts, written into the manifest.
+
+    Raises:
+        WorkspaceError: a bad name, or one that exists; a member that does not exist, or has no complete run.
+        ManifestError: there is no such rule, or it needs arguments.
+    """
+    blend = f"blend={{use: {json.dumps(use)}, members: {json.dumps(list(members))}}}"
+    folder = create_experiment(project, name, sets=[blend, *sets])
+    try:
+        manifest = load_manifest(project, folder.name)
+        return manifest, run_blend(project, manifest, emit)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
+def describe_blend(manifest: Manifest, found: Gathered, blended: Blended, answers: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What scores.json says about the members.
+
+    Returns:
+        {"rule", "scores": member -> its own pooled score before post, "weights": member -> share in the rule that predicts
+        the test (null: the rule has none), "drop_one": member -> what the score loses without it, positive where it helps,
+        "correlation": member -> member -> of their OOF}. Members of other targets have neither scores nor the last two.
+    """
+    aligned, judge = found.aligned, found.judge
+    return {
+        "rule": manifest.values["blend"]["use"],
+        "scores": {
+            name: score_rows(judge.task, "score", judge.metrics, answers, values).get("score")
+            for name, values in aligned.oof.items()
+            if aligned.tasks[name] == judge.task
+        },
+        "weights": blended.weights,
+        "drop_one": drop_members(found.build, aligned, answers, judge, blended.unused),
+        "correlation": correlate_members(aligned),
     }
-    write_predictions(folder / "oof.parquet", oof)
-    if test is not None:
-        write_predictions(folder / "test.parquet", test)
-    atomic_write(folder / "scores.json", json.dumps(record, indent=2))
-    finished = RunFinished(True, record, time.monotonic() - started)
-    EventLog(folder / "events.jsonl")(finished)
-    emit(finished)
-    write_report(folder, ids, targets)
-    return RunResult(folder.name, folder, True, record)
 
 
 def find_members(project: Project, manifest: Manifest) -> dict[str, Run]:
@@ -117,20 +169,3 @@ def read_member(name: str, run: Run) -> Member:
     if not len(oof.ids):
         raise PredictionsError(f"{name}@{run.digest} has no OOF predictions; `comp run {name}` makes them.")
     return Member(name, oof, read_predictions(test) if test.exists() else None)
-
-
-def open_folder(project: Project, manifest: Manifest, folder: Path, aligned: Aligned) -> None:
-    """What a blend's run states about itself; blended again, it keeps its age."""
-    folds = [str(fold) for fold in sorted(set(aligned.fold.tolist()))]
-    table = pd.DataFrame({"id": aligned.ids, "fold": aligned.fold})
-    atomic_write(folder / "manifest.resolved.yaml", manifest.dump())
-    atomic_write(folder / "folds.csv", table.to_csv(index=False, lineterminator="\n"))
-    file = folder / "environment.json"
-    if not file.exists():
-        state = {
-            **describe_environment(project, manifest),
-            "folds": folds,
-            "contents": hash_members(project, manifest),
-            "blend": True,
-        }
-        atomic_write(file, json.dumps(state, indent=2, ensure_ascii=False))

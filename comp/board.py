@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from comp.catalog import REQUIRED, Catalog, build_catalog
+from comp.catalog import Catalog, build_catalog
 from comp.defaults import imply_uses, read_facts
 from comp.errors import CompError, PluginError
 from comp.ledger import Entry, read_ledger
@@ -21,6 +21,7 @@ from comp.marked import read_yaml, unmark
 from comp.project import Project
 from comp.report.tables import format_age, format_duration, format_score, format_spread, format_table
 from comp.runs import Run, list_runs
+from comp.signature import fill_defaults, list_parameters
 
 OVERRIDES = {"split": "other folds", "metric": "other metric"}
 
@@ -157,7 +158,7 @@ def complete_spec(catalog: Catalog, kind: str, spec: Mapping[str, Any]) -> dict[
         plugin, _ = catalog.find(kind, spec["use"])
     except PluginError:
         return dict(spec)
-    return {**{parameter.name: parameter.default for parameter in plugin.parameters if parameter.default is not REQUIRED}, **spec}
+    return {**fill_defaults(list_parameters(plugin)), **spec}
 
 
 def find_marks(project: Project, run: Run, values: Mapping[str, Any], fixed: Mapping[str, Any]) -> list[str]:
@@ -165,10 +166,16 @@ def find_marks(project: Project, run: Run, values: Mapping[str, Any], fixed: Map
     marks = [text for key, text in OVERRIDES.items() if key in fixed and not is_same(values.get(key), fixed[key])]
     if not is_same((values.get("dataset") or {}).get("target"), fixed["target"]):
         marks.append("other targets")
-    if run.state.get("blend"):
-        marks.append("blend")
+    marks += ["blend"] * run.is_blend + ["imported"] * run.is_imported
+    marks += describe_further(run.state.get("further", {}))
     moved = describe_change(project, run)
     return [*marks, moved] if moved else marks
+
+
+def describe_further(counts: Mapping[str, int]) -> list[str]:
+    """What a run trained on besides the training table, as it has counted it: `+120 rows`, `3 dropped`, `5 relabelled`."""
+    extra = [f"+{counts['extra_rows']:,} rows"] if counts.get("extra_rows") else []
+    return extra + [f"{counts[key]} {key}" for key in ("dropped", "relabelled") if counts.get(key)]
 
 
 def is_same(one: Any, other: Any) -> bool:
@@ -181,8 +188,10 @@ def describe_change(project: Project, run: Run) -> str:
     try:
         today = load_manifest(project, run.experiment)
         same = today.digest(run.state["contents"]) == run.digest
-        if not same and run.state.get("blend") is None and today.values["split"].get("folds") != len(run.folds):
-            same = load_manifest(project, run.experiment, folds=len(run.folds)).digest(run.state["contents"]) == run.digest
+        split = today.values["split"]
+        folds = len(run.folds) // split.get("repeats", 1)
+        if not same and not run.is_given and split.get("folds", folds) != folds:
+            same = load_manifest(project, run.experiment, folds=folds).digest(run.state["contents"]) == run.digest
     except CompError:
         return "the manifest has faults now"
     return "" if same else "the manifest has changed since"

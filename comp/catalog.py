@@ -100,7 +100,7 @@ class Catalog:
             PluginError: there is no such plugin, or it raised something that is no CompError.
         """
         plugin, name = self.find(kind, spec["use"])
-        supplied = {**offers, "name": name}
+        supplied = {**offers, "name": name, "build": lambda inner, **others: self.build(kind, inner, **{**offers, **others})}
         kit = {parameter.name for parameter in list_parameters(plugin)} - {parameter.name for parameter in plugin.parameters}
         arguments = coerce_values(plugin.parameters, {key: value for key, value in spec.items() if key not in ("use", *kit)})
         function = self.load(plugin)
@@ -116,12 +116,20 @@ class Catalog:
         """Builds these later, in another process perhaps: a picklable function of no arguments that returns a list."""
         return Builder(self, kind, tuple(specs), offers)
 
+    def walk_spec(self, kind: str, spec: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+        """(path, spec) of a checked spec, under (), and of all that are nested in it (`("parts", "0")`)."""
+        yield (), spec
+        for parameter in self.find(kind, spec["use"])[0].parameters:
+            if parameter.nests:
+                for path, inner in _list_specs(spec.get(parameter.name), (parameter.name,)):
+                    yield from ((path + deeper, found) for deeper, found in self.walk_spec(kind, inner))
+
     def source_hashes(self, specs: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
         """`kind.name` -> hash of the sources of each plugin that these (kind, spec) use, for digests.
 
         Built-in ones count only where comp runs from a checkout, where they can be edited.
         """
-        plugins = [self.find(kind, spec["use"])[0] for kind, spec in specs]
+        plugins = [self.find(kind, inner["use"])[0] for kind, spec in specs for _, inner in self.walk_spec(kind, spec)]
         return {
             f"{plugin.kind}.{plugin.name}": self._hash(plugin)
             for plugin in plugins
@@ -143,6 +151,15 @@ class Builder:
 
     def __call__(self) -> list[Any]:
         return [self.catalog.build(self.kind, spec, **self.offers) for spec in self.specs]
+
+
+def _list_specs(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """The specs in an argument: itself, or those in a list or mapping."""
+    if isinstance(value, Mapping) and "use" in value:
+        yield path, value
+    elif isinstance(value, Mapping | list | tuple):
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _list_specs(item, (*path, str(key)))
 
 
 def _say(error: Exception) -> str:

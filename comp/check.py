@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from comp.api import Task
-from comp.blend import find_members, name_members, read_member
-from comp.blends import align_members
+from comp.blend import gather_members, name_members
 from comp.changes import find_changed_parents
 from comp.competition import Competition, encode_targets, open_competition, unit_table
 from comp.engine.device import describe_device, open_device
@@ -23,11 +22,16 @@ from comp.engine.rows import make_rows
 from comp.engine.sizes import plan_image, plan_store_size
 from comp.errors import ImageError
 from comp.folds import Folds, open_folds, rare_classes
+from comp.further import open_further
 from comp.images import probe_images
+from comp.imported import read_imported
 from comp.manifest import Manifest, load_manifest
+from comp.merge import make_chain
 from comp.plan import count_channels, describe_test_set
-from comp.predictions import Predictions, demand_same_task
+from comp.predictions import Predictions
 from comp.project import Project
+from comp.sample import list_units
+from comp.steps import open_steps
 from comp.store import open_store
 from comp.submission import build_submission
 
@@ -58,16 +62,22 @@ def check_experiment(project: Project, name: str, sets: Sequence[str] = (), read
     """
     manifest = load_manifest(project, name, sets, library=True)
     competition = open_competition(project, manifest)
+    make_chain(manifest, competition.task)
     warnings = find_changed_parents(manifest)
     if manifest.is_blend:
         members = check_members(project, manifest, competition, warnings)
         form = check_form(manifest, competition, warnings)
         return CheckReport([("tables", describe_tables(competition)), ("members", members), ("submission", form)], warnings, {})
     folds = open_folds(project, manifest, competition)
+    if manifest.is_imported:
+        predictions = check_imported(manifest, competition, folds, warnings)
+        form = check_form(manifest, competition, warnings)
+        sections = [("tables", describe_tables(competition)), ("predictions", predictions), ("submission", form)]
+        return CheckReport(sections, warnings, {})
     if about_test := describe_test_set(competition.tables):
         warnings.append(about_test)
     sections = [
-        ("tables", describe_tables(competition)),
+        ("tables", describe_tables(competition) + open_further(manifest, competition).describe()),
         ("folds", describe_folds(competition, folds, warnings)),
         ("images", check_images(competition, manifest, read_all, warnings)),
     ]
@@ -77,13 +87,19 @@ def check_experiment(project: Project, name: str, sets: Sequence[str] = (), read
 
 
 def describe_tables(competition: Competition) -> list[str]:
-    tables, task = competition.tables, competition.task
+    tables = competition.tables
     units = tables.train["id"].nunique()
     lines = [f"{len(tables.train)} training rows, {units} units" if units < len(tables.train) else f"{units} training rows"]
     lines.append("no test set yet" if tables.test is None or not len(tables.test) else f"{len(tables.test)} test rows")
-    for target in task.targets:
+    for target in competition.trained.targets:
         what = f"{len(target.classes)} classes" if target.classes else "a number"
-        lines.append(f"target {target.name}: {target.kind}, {what}")
+        lines.append(f"target {target.name}: {target.kind}, {what}" + ("" if target.scored else ", not scored"))
+    if tables.weight:
+        lines.append(f"rows are weighted by {tables.weight}")
+    if tables.columns:
+        lines.append(f"beside the image: {', '.join(tables.columns)}")
+    if tables.views > 1:
+        lines.append(f"{tables.views} images are stacked in a row")
     return lines
 
 
@@ -94,19 +110,32 @@ def check_members(project: Project, manifest: Manifest, competition: Competition
         WorkspaceError: a member has no complete run.
         PredictionsError: members of other ids or targets.
     """
-    runs = find_members(project, manifest)
-    aligned = align_members([read_member(name, run) for name, run in runs.items()])
-    demand_same_task(aligned.task, competition.task, "the members (against the competition)")
+    found = gather_members(project, manifest, competition)
+    aligned = found.aligned
     warnings += aligned.warnings
     tests = "no test predictions" if aligned.test_ids is None else f"{len(aligned.test_ids)} test ids"
-    return [*(f"{name}: {run}" for name, run in name_members(runs).items()), f"{len(aligned.ids)} OOF ids and {tests} in common"]
+    lines = [f"{name}: {run}" for name, run in name_members(found.runs).items()]
+    return [*lines, f"{len(aligned.ids)} OOF ids and {tests} in common"]
+
+
+def check_imported(manifest: Manifest, competition: Competition, folds: Folds, warnings: list[str]) -> list[str]:
+    """Imported predictions, read.
+
+    Raises:
+        PredictionsError: files that are missing, or of other ids or classes.
+    """
+    found = read_imported(manifest, competition, folds)
+    warnings += found.warnings
+    tests = "no test predictions" if found.test is None else f"{len(found.test.ids)} test ids"
+    return [f"{len(found.oof.ids)} OOF ids and {tests}"]
 
 
 def describe_folds(competition: Competition, folds: Folds, warnings: list[str]) -> list[str]:
     units = unit_table(competition.tables)
     fold_of = folds.of(units["id"])
-    sizes = ", ".join(str(count) for count in np.bincount(fold_of[fold_of >= 0], minlength=folds.count))
-    lines = [f"{folds.count} folds from {folds.path.name}; units held out: {sizes}"]
+    sizes = ", ".join(str(count) for count in np.bincount(fold_of[fold_of >= 0], minlength=folds.per_repeat))
+    repeated = f" ({folds.repeats} repeats of {folds.per_repeat})" if folds.repeats > 1 else ""
+    lines = [f"{folds.count} folds{repeated} from {folds.path.name}; units held out: {sizes}"]
     if (fold_of < 0).any():
         lines.append(f"{int((fold_of < 0).sum())} units are never held out, and so never scored")
     for target in competition.task.targets:
@@ -156,18 +185,19 @@ def check_images(competition: Competition, manifest: Manifest, read_all: bool, w
 
 def check_model(project: Project, manifest: Manifest, competition: Competition, folds: Folds) -> tuple[list[str], dict[str, Any]]:
     """A few real steps on real images: shapes, and what a run will take."""
-    tables, task, stage = competition.tables, competition.task, manifest.stages[0]
+    tables, task, stage = competition.tables, competition.trained, manifest.stages[0]
     fabric = open_device(manifest.values["train"])
     image = plan_image(manifest, task, count_channels(manifest, tables))
     sample = tables.train.sample(min(len(tables.train), 2 * stage["train"]["batch_size"]), random_state=0).reset_index(drop=True)
     read_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="comp-check-") as cache:
         refs, fit = sample["image"].tolist(), manifest.values["image"]["fit"]
-        store = open_store(
-            refs, tables.root, tables.read, plan_store_size(manifest, image), fit, image.channels, Path(cache), "skip"
-        )
+        size = plan_store_size(manifest, image)
+        steps = open_steps(manifest.catalog, manifest.values["preprocess"], tables, project.root)
+        store = open_store(refs, tables.root, tables.read, size, fit, image.channels, Path(cache), "skip", steps=steps)
         read_s = (time.monotonic() - read_s) / len(sample)
-        trial = try_training(manifest, task, image, make_rows(sample, store, task), fabric)
+        rows = make_rows(sample, store, task, tables.weight, tables.columns).balance_weights()
+        trial = try_training(manifest, task, image, rows, fabric)
     estimate = estimate_run(manifest, competition, folds, trial, read_s)
     lines = [
         f"batch {shape_text(trial.input_shape)} -> {trial.features} features -> {shape_text(trial.output_shape)}; "
@@ -185,7 +215,7 @@ def check_model(project: Project, manifest: Manifest, competition: Competition, 
 def estimate_run(manifest: Manifest, competition: Competition, folds: Folds, trial: Trial, read_s: float) -> dict[str, Any]:
     """Seconds of an epoch, a fold and the run, from the measured step; later stages are taken to cost as much as the first."""
     tables = competition.tables
-    held_out = len(tables.train) / folds.count
+    held_out = len(tables.train) / folds.per_repeat
     tests = 0 if tables.test is None else len(tables.test)
     views = 1 + len(manifest.values["tta"])
     batch = manifest.stages[0]["train"]["batch_size"]
@@ -214,12 +244,12 @@ def check_form(manifest: Manifest, competition: Competition, warnings: list[str]
     if tables.sample is None:
         warnings.append("there is no sample submission: nothing to check the answers' form against")
         return ["no sample submission"]
-    ids = tables.sample[tables.id_column].drop_duplicates().to_numpy(dtype=object)
-    if not len(ids):
+    if not len(tables.sample):
         return [f"the sample has no rows; its columns are {', '.join(tables.sample.columns)}"]
-    made_up = Predictions(task, ids, make_up_answers(task, len(ids)))
-    spec = manifest.values["submission"]
-    frame = build_submission(manifest.catalog, spec, task, made_up, tables.sample, tables.id_column)
+    spec, known = manifest.values["submission"], None if tables.test is None else tables.test["id"].drop_duplicates().tolist()
+    ids = list_units(manifest.catalog, spec, task, tables.sample, tables.id_column, known)
+    made_up = Predictions(task, np.asarray(ids, dtype=object), make_up_answers(task, len(ids)))
+    frame = build_submission(manifest.catalog, spec, task, made_up, tables.sample, tables.id_column, known)
     lines = [f"'{spec['use']}' gives {len(frame)} rows of {', '.join(map(str, frame.columns[:6]))}, as the sample wants"]
     if tables.test is not None and len(tables.test):
         unknown = set(tables.test["id"]) ^ set(ids)

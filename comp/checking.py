@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from comp.catalog import Catalog
-from comp.errors import Fault, PluginError, WorkspaceError
+from comp.errors import Fault, PluginError
 from comp.families import check_library
 from comp.keys import (
     LIMITS,
+    LISTS,
     MANIFEST_KEYS,
-    MODEL_KEYS,
     PLAIN,
     SECTIONS,
     SLOTS,
@@ -24,7 +24,7 @@ from comp.keys import (
     Slot,
 )  # fmt: skip
 from comp.marked import Marked, merge, unmark
-from comp.project import NAME, Project, suggest
+from comp.project import NAME, suggest
 from comp.signature import check_arguments, check_values, coerce, coerce_values, fill_defaults, list_parameters, show
 from comp.source import Parameter
 
@@ -54,7 +54,9 @@ class Checker:
             if key in SLOTS:
                 self.values[key] = self._check_slot(key, SLOTS[key], unmark(node))
             elif key in SECTIONS:
-                self.values[key] = self._check_section(key, SECTIONS[key], unmark(node))
+                self.values[key] = self._check_section((key,), SECTIONS[key], unmark(node))
+            elif key in LISTS:
+                self.values[key] = self._check_list(key, LISTS[key], unmark(node))
         plain = [parameter for parameter in PLAIN if parameter.name in keys and self.tree.get(parameter.name) is not None]
         given = {parameter.name: unmark(self.tree.value[parameter.name]) for parameter in plain}
         self.values |= self._check_parameters((), plain, given, "the manifest")
@@ -64,11 +66,17 @@ class Checker:
             if key not in MANIFEST_KEYS:
                 self.note((key,), f"a manifest has no key {key!r}{suggest(key, MANIFEST_KEYS)}")
 
-    def _check_section(self, key: str, parameters: Sequence[Parameter], given: Any) -> dict[str, Any]:
+    def _check_section(self, path: Key, parameters: Sequence[Parameter], given: Any) -> dict[str, Any]:
         if not isinstance(given, dict):
-            self.note((key,), f"is {show(given)}; wanted a mapping such as {{{parameters[0].name}: …}}")
+            self.note(path, f"is {show(given)}; wanted a mapping such as {{{parameters[0].name}: …}}")
             return {}
-        return self._check_parameters((key,), parameters, given, repr(key))
+        return self._check_parameters(path, parameters, given, repr(path[0]))
+
+    def _check_list(self, key: str, parameters: Sequence[Parameter], given: Any) -> list[dict[str, Any]]:
+        if not isinstance(given, list):
+            self.note((key,), f"is {show(given)}; wanted a list such as [{{{parameters[0].name}: …}}]")
+            return []
+        return [self._check_section((key, str(i)), parameters, item) for i, item in enumerate(given)]
 
     def _check_parameters(
         self, path: Key, parameters: Sequence[Parameter], given: Mapping[str, Any], owner: str
@@ -131,7 +139,19 @@ class Checker:
             return {"use": use, **arguments}
         for key, value in arguments.items():
             self._check_limits((*path, key), value)
-        return {"use": use, **_as_plain(fill_defaults(parameters) | coerce(plugin, arguments))}
+        values = _as_plain(fill_defaults(parameters) | coerce(plugin, arguments))
+        nested = {parameter.name: self._check_nested(path, plugin.kind, parameter, values[parameter.name])
+                  for parameter in parameters if parameter.nests}  # fmt: skip
+        return {"use": use, **values, **nested}
+
+    def _check_nested(self, path: Key, kind: str, parameter: Parameter, given: Any) -> Any:
+        """The value of a parameter that is annotated Spec, list[Spec] or dict[str, Spec]: each spec as check_spec returns it."""
+        path = (*path, parameter.name)
+        if isinstance(given, list):
+            return [self.check_spec((*path, str(i)), kind, item) for i, item in enumerate(given)]
+        if "dict[" in parameter.annotation and is_per_target(given):
+            return {key: self.check_spec((*path, key), kind, item) for key, item in given.items()}
+        return None if given is None else self.check_spec(path, kind, given)
 
     # ---- stages ----
 
@@ -202,55 +222,3 @@ def _as_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_as_plain(item) for item in value]
     return value.as_posix() if isinstance(value, Path) else value
-
-
-# ---- between keys --------------------------------------------------------------------------------------------------------
-
-
-def check_required(checker: Checker, competition: str) -> None:
-    for key in ("dataset", "metric"):
-        if checker.tree.get(key) is None:
-            checker.faults.append(Fault(competition, 0, key, "is missing; `comp init` writes it"))
-
-
-def check_blend(checker: Checker, project: Project, name: str, stated: Marked) -> None:
-    """A blend has no model, and its members exist."""
-    blend = stated.value["blend"]
-    for key in MODEL_KEYS:
-        # What a run of a blend resolved to bears an empty `tta`.
-        if (node := stated.get(key)) is not None and node.value not in (None, []):
-            message = f"a blend trains no model ({blend.origin}); remove one of the two"
-            checker.faults.append(Fault(node.origin.file, node.origin.line, key, message))
-    members = (checker.values.get("blend") or {}).get("members")
-    for key, member in members.items() if isinstance(members, dict) else enumerate(members or ()):
-        other, _, digest = str(member).partition("@")
-        path = ("blend", "members", str(key))
-        try:
-            runs = project.experiment(other) / "runs"
-        except WorkspaceError as error:
-            checker.note(path, str(error))
-            continue
-        if other == name:
-            checker.note(path, "a blend cannot be a member of itself")
-        elif digest and not (runs / digest).is_dir():
-            there = ", ".join(sorted(path.name for path in runs.iterdir() if path.is_dir())) if runs.is_dir() else ""
-            checker.note(path, f"{other} has no run {digest}{f' (it has {there})' if there else ''}")
-    if members is not None and not members:
-        checker.note(("blend", "members"), "is empty; wanted the experiments to blend")
-
-
-def check_ensemble(checker: Checker) -> None:
-    """An ensemble owns its training loop: what it cannot honour is a fault, not silence."""
-    ensemble = checker.values.get("ensemble")
-    if not ensemble:
-        return
-    train = checker.values.get("train", {})
-    refused: list[tuple[Key, bool]] = [
-        (("stages",), bool(unmark(checker.tree).get("stages"))),
-        (("mix",), checker.values.get("mix") is not None),
-        (("train", "ema"), train.get("ema") is True),
-        (("train", "accumulate"), isinstance(train.get("accumulate"), int) and train["accumulate"] > 1),
-    ]
-    for path, given in refused:
-        if given:
-            checker.note(path, f"the ensemble {ensemble['use']!r} has a training loop of its own and cannot honour this")

@@ -15,7 +15,7 @@ from comp.errors import PredictionsError, WorkspaceError
 from comp.manifest import Manifest, load_resolved
 from comp.predictions import Predictions, read_predictions
 from comp.project import Project
-from comp.runs import Run
+from comp.runs import Run, scored_file
 from comp.scores import build_all_metrics, score_predictions
 
 
@@ -47,7 +47,7 @@ def compare_runs(project: Project, runs: Sequence[Run], fixed: Mapping[str, Any]
         raise PredictionsError("there is nothing to compare yet: no experiment has out-of-fold predictions.")
     metric = fixed["metric"]
     manifest, competition = open_fixed(project, runs, fixed["target"])
-    stored = {run.experiment: read_predictions(run.folder / "oof.parquet") for run in runs}
+    stored = {run.experiment: read_predictions(scored_file(run.folder)) for run in runs}
     refused = {name: "other targets" for name, oof in stored.items() if oof.task != competition.task}
     fitting = {name: oof for name, oof in stored.items() if name not in refused}
     units = unit_table(competition.tables)
@@ -86,7 +86,7 @@ def choose_units(project: Project, runs: Sequence[Run], ids: np.ndarray, on: str
     wanted = [part.strip() for part in on.split(",")]
     if not set(wanted) <= set(known):
         raise WorkspaceError(f"--on {on}: the folds are {', '.join(known)} (as in 0, or 0,2), or all.")
-    return table["id"][table["fold"].astype(str).isin(wanted)].to_numpy(dtype=object)
+    return table["id"][table["fold"].astype(str).isin(wanted)].drop_duplicates().to_numpy(dtype=object)
 
 
 def restrict(oof: Predictions, ids: set[str]) -> Predictions:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
@@ -31,13 +31,19 @@ class Competition:
 
     Attributes:
         root: the workspace.
+        trained: what models learn: the task, then its auxiliary targets.
         name: what it is called: its folder.
     """
 
     root: Path
     tables: Tables
-    task: Task
+    trained: Task
     name: str
+
+    @property
+    def task(self) -> Task:
+        """What is predicted, scored and submitted."""
+        return self.trained.scored
 
 
 def open_competition(project: Project, manifest: Manifest) -> Competition:
@@ -46,13 +52,13 @@ def open_competition(project: Project, manifest: Manifest) -> Competition:
     Raises:
         DataError: all faults at once, each with the rows it concerns.
     """
-    tables = manifest.catalog.build("dataset", manifest.values["dataset"], root=project.root)
+    tables = manifest.catalog.build("dataset", manifest.values["dataset"], root=project.root, facts=None)
     raise_faults(check_tables(tables))
     stated = manifest.values.get("task") or {}
     task = work_out_task(tables, stated.get("kind"), stated.get("targets"))
     faults = [
         *check_targets(task, tables.train),
-        *check_sample(task, tables, (manifest.values.get("submission") or {}).get("use")),
+        *check_sample(task.scored, tables, manifest.values.get("submission") or {}),
     ]
     if manifest.values.get("on_bad_image") != "skip":
         faults += check_images(tables)
@@ -64,7 +70,7 @@ def open_competition(project: Project, manifest: Manifest) -> Competition:
 
 
 def work_out_task(tables: Tables, kind: str | None = None, kinds: Mapping[str, str] | None = None) -> Task:
-    """What is predicted, from the target columns.
+    """What is trained, from the target columns: first what is scored, then the auxiliary targets.
 
     Args:
         kind: what competition.yaml says it is; None: worked out (never ordinal or ranking, which columns do not show).
@@ -73,6 +79,16 @@ def work_out_task(tables: Tables, kind: str | None = None, kinds: Mapping[str, s
     Raises:
         DataError: the columns cannot be of that kind, or hold a single class.
     """
+    scored = work_out_scored(tables, kind, kinds)
+    if set(tables.auxiliary) & {column for target in scored.targets for column in (target.name, *target.columns)}:
+        raise DataError(f"dataset.auxiliary names {name_few(tables.auxiliary)}, of which one is a target already")
+    # An auxiliary target that is a set would need a separator of its own: one column is one class, or a number.
+    further = (describe_target(tables.train[column], column, (kinds or {}).get(column), None) for column in tables.auxiliary)
+    return Task((*scored.targets, *(replace(target, scored=False) for target in further)))
+
+
+def work_out_scored(tables: Tables, kind: str | None, kinds: Mapping[str, str] | None) -> Task:
+    """The task without auxiliary targets, as work_out_task."""
     columns, kinds = tables.targets, dict(kinds or {})
     for stated in (kind, *kinds.values()):
         if stated is not None and stated not in KINDS:
@@ -80,6 +96,7 @@ def work_out_task(tables: Tables, kind: str | None = None, kinds: Mapping[str, s
     strange = sorted(set(kinds) - set(columns) - set(tables.train.columns))
     if strange:
         raise DataError(f"task.targets names {name_few(strange)}, which is no column; the targets are {', '.join(columns)}")
+    kinds = {name: stated for name, stated in kinds.items() if name not in tables.auxiliary}
     if tables.separator is None and kind in (None, "multilabel") and not kinds:
         flags = all(is_flags(tables.train[column]) for column in columns)
         if flags and (len(columns) > 1 or kind == "multilabel"):
@@ -192,18 +209,18 @@ def hash_tables(tables: Tables) -> str:
     for name, content in sorted((path.name, hash_file(path)) for path in tables.files):
         digest.update(f"{name}\0{content}\n".encode())
     if not tables.files:
-        columns = ["row_id", "id", "image", *tables.targets]
+        columns = ["row_id", "id", "image", *tables.targets, *tables.auxiliary, *([tables.weight] if tables.weight else [])]
         digest.update(tables.train[columns].sort_values("row_id").to_csv(index=False, lineterminator="\n").encode())
     return digest.hexdigest()
 
 
 def check_targets(task: Task, table: pd.DataFrame) -> list[str]:
-    """Every row has an answer that can be read, and all rows of a unit the same one."""
+    """Every row has an answer that can be read, and all rows of a unit the same one (of auxiliary targets each its own)."""
     faults: list[str] = []
     for target in task.targets:
         encode_target(target, table, faults)
     if table["id"].duplicated().any():
-        for column in (column for target in task.targets for column in target.columns):
+        for column in (column for target in task.scored.targets for column in target.columns):
             answers = table.groupby("id", sort=False)[column].nunique()
             several = answers.index[answers > 1]
             if len(several):

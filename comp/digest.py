@@ -17,7 +17,7 @@ from comp.project import hash_file, hash_json
 
 FORMAT = 1
 LENGTH = 8
-NEVER = ("format", "about", "extends", "also", "tta", "submission", "leaderboard", "logger")
+NEVER = ("format", "about", "extends", "also", "aggregate", "tta", "post", "submission", "leaderboard", "logger")
 """Keys that change no weights. `metric` and `task` are looked at below."""
 
 NOT_IN_TRAIN = ("workers", "threads")
@@ -28,7 +28,7 @@ def pick_relevant(values: Mapping[str, Any], stages: list[dict[str, Any]]) -> di
     kept = {key: value for key, value in values.items() if key not in NEVER and key != "stages"}
     # Of the facts only the kind says what is learned; the others have shaped the defaults, which are here themselves.
     kept["task"] = {key: value for key, value in values["task"].items() if key in ("kind", "targets") and value is not None}
-    if not values.get("blend") and not metric_selects(stages):
+    if not values.get("blend") and not values.get("ensemble") and not metric_selects(stages):
         kept.pop("metric", None)
     if stages:
         for key in ("image", "augment", "mix", "sampler", "loss", "objective", "optimizer", "scheduler", "train"):
@@ -39,7 +39,8 @@ def pick_relevant(values: Mapping[str, Any], stages: list[dict[str, Any]]) -> di
             | {"train": {key: value for key, value in stage["train"].items() if key not in NOT_IN_TRAIN}}
             for stage in stages
         ]  # fmt: skip
-    return _drop_folders(kept)
+    # What is off weighs nothing, so that a key which a later comp adds, off by default, renames no run.
+    return _drop_folders({key: value for key, value in kept.items() if value not in (None, [])})
 
 
 def metric_selects(stages: list[dict[str, Any]]) -> bool:
@@ -48,7 +49,7 @@ def metric_selects(stages: list[dict[str, Any]]) -> bool:
         stage["train"].get("select") == "best"
         or stage["train"].get("patience") is not None
         or stage["start"] == "best"
-        or "plateau" in str(stage["scheduler"])
+        or "plateau" in str(stage["scheduler"]).lower()
         for stage in stages
     )
 
@@ -70,16 +71,18 @@ def hash_weights(catalog: Catalog, values: Mapping[str, Any], root: Path) -> dic
         WeightsError: it is not there, neither in the workspace nor from the current folder.
     """
     found = {}
-    for kind, spec in list_specs({key: value for key, value in values.items() if key not in NEVER}):
+    specs = list_specs({key: value for key, value in values.items() if key not in NEVER})
+    nested = ((kind, place, inner) for kind, outer in specs for place, inner in catalog.walk_spec(kind, outer))
+    for kind, place, spec in nested:
         plugin, _ = catalog.find(kind, spec["use"])
         for parameter in plugin.parameters:
-            value = spec.get(parameter.name)
+            value, name = spec.get(parameter.name), ".".join((kind, *place, parameter.name))
             if kind == "dataset" or "Path" not in parameter.annotation or not isinstance(value, str):
                 continue
             files = [path for path in (root / Path(value).expanduser(), Path(value).expanduser()) if path.is_file()]
             if not files:
-                raise WeightsError(f"{kind}.{parameter.name}: there is no file {value} in {root} or {Path.cwd()}")
-            found[f"{kind}.{parameter.name}"] = hash_file(files[0])
+                raise WeightsError(f"{name}: there is no file {value} in {root} or {Path.cwd()}")
+            found[name] = hash_file(files[0])
     return found
 
 

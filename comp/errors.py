@@ -99,4 +99,10 @@ class RunError(CompError):
 
 
 class RunInterrupted(RunError):
+    """`lost`: what was not saved, and why; empty where the state is."""
+
     exit_code = 130
+
+    def __init__(self, message: str, lost: str = "") -> None:
+        super().__init__(message)
+        self.lost = lost

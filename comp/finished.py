@@ -17,13 +17,15 @@ from comp.competition import Competition, hash_tables, open_competition
 from comp.digest import list_specs
 from comp.errors import CompError, ManifestError, WorkspaceError
 from comp.events import Emit, Notice
+from comp.fixes import FILE, hash_fixes
 from comp.folds import Folds
+from comp.imported import hash_imported
 from comp.manifest import Manifest, load_manifest, load_resolved
 from comp.plan import RunPlan
 from comp.project import Project, hash_file
 from comp.runs import Run, find_run
 
-TODAY = ("about", "also", "tta", "submission", "leaderboard")
+TODAY = ("about", "also", "aggregate", "tta", "post", "submission", "leaderboard")
 
 
 def plan_finished(project: Project, reference: str, emit: Emit, partial: bool = False) -> RunPlan:
@@ -40,6 +42,9 @@ def plan_finished(project: Project, reference: str, emit: Emit, partial: bool = 
                 f"the training tables have changed since run {run.digest}; its predictions are scored against today's", "warning"
             )
         )
+    if not run.is_given and run.state["contents"].get("fixes") != hash_fixes(project.root):
+        again = f"`comp run {run.experiment}` trains by it"
+        emit(Notice(f"{FILE} is another than run {run.digest} was trained with; {again}", "warning"))
     return RunPlan(project, manifest, competition, read_run_folds(run), run)
 
 
@@ -50,6 +55,8 @@ def plan_restored(project: Project, reference: str, emit: Emit) -> RunPlan:
         WorkspaceError: there is no complete run; or it is a blend, which has no weights.
     """
     run, manifest = open_finished(project, reference, emit)
+    if run.is_imported:
+        raise WorkspaceError(f"{run.experiment} was imported, without the weights that `comp predict` needs.")
     if run.is_blend:
         members = ", ".join((run.scores() or {}).get("members", {}).values())
         raise WorkspaceError(f"{run.experiment} is a blend and has no weights of its own; `comp predict` its members: {members}.")
@@ -58,8 +65,9 @@ def plan_restored(project: Project, reference: str, emit: Emit) -> RunPlan:
         Target(**{**fact, "classes": tuple(fact["classes"]), "columns": tuple(fact["columns"])}) for fact in form["targets"]
     ]
     rows = pd.DataFrame({"row_id": [], "id": [], "image": []}, dtype=object)
-    columns = tuple(column for target in targets for column in target.columns)
-    tables = Tables(rows, None, None, form["id_column"], columns, (), project.root)
+    columns = tuple(column for target in targets if target.scored for column in target.columns)
+    own = {"columns": tuple(form.get("columns", ())), "facts": form.get("facts", {}), "views": form.get("views", 1)}
+    tables = Tables(rows, None, None, form["id_column"], columns, (), project.root, **own)
     return RunPlan(
         project, manifest, Competition(project.root, tables, Task(tuple(targets)), project.root.name), read_run_folds(run), run
     )
@@ -74,8 +82,8 @@ def open_finished(project: Project, reference: str, emit: Emit, partial: bool = 
 
 def read_run_folds(run: Run) -> Folds:
     file = run.folder / "folds.csv"
-    table = pd.read_csv(file, dtype={"id": str, "fold": int}, na_filter=False)
-    return Folds(table, int(table["fold"].max()) + 1, file, hash_file(file))
+    table = pd.read_csv(file, dtype={"id": str, "fold": int, "repeat": int}, na_filter=False)
+    return Folds(table, file, hash_file(file))
 
 
 def overlay_today(project: Project, run: Run, stored: Manifest, emit: Emit) -> Manifest:
@@ -107,10 +115,11 @@ def describe_moves(project: Project, run: Run, stored: Manifest, today: Manifest
     edited = [plugin for plugin, code in run.state["plugins"].items() if plugin in trained_by and hashes.get(plugin) != code]
     if edited:
         return [f"the code of {', '.join(edited)} has changed since run {digest} ({ways})"]
-    if not run.is_blend:
-        return []
     try:
-        same = hash_members(project, today) == run.state["contents"]
+        if run.is_imported and hash_imported(today) != run.state["contents"]:
+            return [f"the files that {name} was imported from have changed since run {digest} ({ways})"]
+        if run.is_blend and hash_members(project, today) != run.state["contents"]:
+            return [f"members of {name} have other predictions than when run {digest} blended them ({ways})"]
     except CompError as error:
-        return [f"the members of blend {name} cannot be read any more: {error}"]
-    return [] if same else [f"members of {name} have other predictions than when run {digest} blended them ({ways})"]
+        return [f"what {name} was made from cannot be read any more: {error}"]
+    return []

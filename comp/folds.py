@@ -1,9 +1,9 @@
 """Folds: which unit is held out when. Assigned once, stored, read back; never recomputed during a run.
 
-How units are divided is a plugin's business (kind `split`); this module only prepares what a plugin is given, and stores,
-checks and serves its answer. Beside each table lies a .json that says which split it is of:
+How units are divided is a plugin's business (kind `split`), asked in assigning; this module stores, checks and serves the
+answer. Beside each table lies a .json that says which split it is of:
 
-    folds/default.csv    id, fold (-1: never held out); made from competition.yaml's split
+    folds/default.csv    id, fold (-1: never held out), repeat (repeated K-fold only); made from competition.yaml's split
     folds/<hash>.csv     the same for any other split
 """
 
@@ -23,14 +23,15 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from comp.api import Units
-from comp.catalog import REQUIRED, Catalog
+from comp.assigning import add_units, assign_table, count_repeats
+from comp.catalog import Catalog
 from comp.competition import Competition
 from comp.defaults import imply_uses, read_facts
 from comp.errors import FoldsError, FormatError, WorkspaceError
 from comp.manifest import Manifest, load_competition_file
 from comp.project import Project, atomic_write, hash_json
 from comp.rare import RareClasses, rare_classes
+from comp.signature import fill_defaults, list_parameters
 from comp.tables import name_few
 from comp.units import make_units
 
@@ -41,43 +42,64 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Folds:
-    """The fold of every unit.
+    """The fold of every unit, in every repeat. Of K folds repeat r has the numbers r * K to r * K + K - 1.
 
     Attributes:
-        table: `id` (text, once each) and `fold` (int64; -1: never held out), of the units in the training table.
-        count: how many folds; they are numbered from 0.
+        table: `id` (text, once each in every repeat), `fold` (int64; -1: never held out) and, of several repeats, `repeat`
+            (int64 from 0), of the units in the training table.
         path: the file they are stored in, which may hold ids that the training table no longer has.
         sha256: of `table`, whatever its order.
     """
 
     table: pd.DataFrame
-    count: int
     path: Path
     sha256: str
 
-    @cached_property
-    def _by_id(self) -> pd.Series:
-        return pd.Series(self.table["fold"].to_numpy(), index=pd.Index(self.table["id"].to_numpy(dtype=object)))
+    @property
+    def count(self) -> int:
+        """How many folds there are in all; they are numbered from 0."""
+        return int(self.table["fold"].max()) + 1
 
-    def of(self, ids: Any) -> np.ndarray:
-        """(N,) int64, the fold of each id.
+    @property
+    def repeats(self) -> int:
+        return count_repeats(self.table)
+
+    @property
+    def per_repeat(self) -> int:
+        """How many folds a repeat has."""
+        return self.count // self.repeats
+
+    @cached_property
+    def _by_id(self) -> tuple[pd.Index, np.ndarray]:
+        """The ids, and (repeats, ids) their folds."""
+        if self.repeats == 1:
+            return pd.Index(self.table["id"].to_numpy(dtype=object)), self.table["fold"].to_numpy()[None]
+        wide = self.table.pivot(index="repeat", columns="id", values="fold")
+        return pd.Index(wide.columns.to_numpy(dtype=object)), wide.to_numpy(dtype=np.int64)
+
+    def of_all(self, ids: Any) -> np.ndarray:
+        """(repeats, N) int64, the fold of each id in every repeat.
 
         Raises:
             FoldsError: an id that has no fold.
         """
-        ids = np.asarray(ids, dtype=object)
-        position = self._by_id.index.get_indexer(pd.Index(ids))
+        ids, (known, folds) = np.asarray(ids, dtype=object), self._by_id
+        position = known.get_indexer(pd.Index(ids))
         if (position < 0).any():
             raise FoldsError(f"{int((position < 0).sum())} ids have no fold in {self.path.name}: {name_few(ids[position < 0])}")
-        return self._by_id.to_numpy()[position]
+        return folds[:, position]
+
+    def of(self, ids: Any) -> np.ndarray:
+        """(N,) int64, the fold of each id in the first repeat."""
+        return self.of_all(ids)[0]
 
     def training_rows(self, table: pd.DataFrame, fold: int) -> np.ndarray:
         """(R,) int64 positions of the rows of `table` that fold `fold` trains on."""
-        return np.flatnonzero(self.of(table["id"]) != fold)
+        return np.flatnonzero((self.of_all(table["id"]) != fold).all(axis=0))
 
     def held_out_rows(self, table: pd.DataFrame, fold: int) -> np.ndarray:
         """(R,) int64 positions of the rows of `table` that are held out in fold `fold`."""
-        return np.flatnonzero(self.of(table["id"]) == fold)
+        return np.flatnonzero((self.of_all(table["id"]) == fold).any(axis=0))
 
 
 def open_folds(project: Project, manifest: Manifest, competition: Competition) -> Folds:
@@ -94,7 +116,7 @@ def open_folds(project: Project, manifest: Manifest, competition: Competition) -
         units = make_units(competition)
         stored = read_folds(path) if path.exists() else None
         if stored is None:
-            table = pd.DataFrame({"id": units.table["id"], "fold": assign_folds(manifest.catalog, rule, units)})
+            table = assign_table(manifest.catalog, rule, units)
         else:
             table = add_units(manifest.catalog, rule, units, stored, path)
         if stored is None or len(table) > len(stored):
@@ -125,7 +147,7 @@ def serve_folds(table: pd.DataFrame, rule: Mapping[str, Any], competition: Compe
     own = table[[unit in known for unit in table["id"].tolist()]].reset_index(drop=True)
     check_folds(own, rule, competition, path)
     lines = sorted(f"{unit},{fold}\n" for unit, fold in zip(own["id"].tolist(), own["fold"].tolist()))
-    return Folds(own, int(own["fold"].max()) + 1, path, hashlib.sha256("".join(lines).encode()).hexdigest())
+    return Folds(own, path, hashlib.sha256("".join(lines).encode()).hexdigest())
 
 
 # ---- which file ----------------------------------------------------------------------------------------------------------
@@ -138,7 +160,7 @@ def complete_split(catalog: Catalog, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def list_defaults(catalog: Catalog, use: str) -> dict[str, Any]:
     plugin, _ = catalog.find("split", use)
-    return {parameter.name: parameter.default for parameter in plugin.parameters if parameter.default is not REQUIRED}
+    return fill_defaults(list_parameters(plugin))
 
 
 def choose_file(project: Project, manifest: Manifest, rule: Mapping[str, Any]) -> Path:
@@ -195,89 +217,20 @@ def read_folds(path: Path) -> pd.DataFrame:
     """Raises: FoldsError: the file is not a table of id and fold with each id once."""
     read_state(path)
     try:
-        table = pd.read_csv(path, dtype={"id": str, "fold": np.int64}, na_filter=False)
+        table = pd.read_csv(path, dtype={"id": str, "fold": np.int64, "repeat": np.int64}, na_filter=False)
     except (OSError, ValueError) as error:
         raise FoldsError(f"{path} cannot be read: {error}; restore it, or remove it to make folds anew") from error
-    if list(table.columns) != ["id", "fold"] or table["id"].duplicated().any() or (table["fold"] < -1).any():
+    keys = ["id", "repeat"] if "repeat" in table else ["id"]
+    known = list(table.columns) in (["id", "fold"], ["id", "fold", "repeat"])
+    if not known or table[keys].duplicated().any() or (table["fold"] < -1).any() or len(table) % count_repeats(table):
         raise FoldsError(
-            f"{path} is not a table of id (once each) and fold (-1, 0, 1, ...); restore it, or remove it to make folds anew"
+            f"{path} is not a table of id (once each, in each repeat) and fold (-1, 0, 1, ...); "
+            "restore it, or remove it to make folds anew"
         )
     return table
 
 
-# ---- assigning -----------------------------------------------------------------------------------------------------------
-
-
-def assign_folds(catalog: Catalog, rule: Mapping[str, Any], units: Units) -> np.ndarray:
-    """(U,) int64, the plugin's answer, checked.
-
-    Raises:
-        FoldsError: the plugin refuses, or its answer is not one fold a unit.
-    """
-    answer = np.asarray(catalog.build("split", rule, units=units))
-    if answer.shape != (len(units.table),) or answer.dtype.kind not in "iu" or (answer < -1).any():
-        raise FoldsError(
-            f"split {rule['use']!r} returned {answer.dtype} {answer.shape}; wanted int64 ({len(units.table)},), "
-            "folds from 0 on, or -1 for units that are never held out"
-        )
-    return answer.astype(np.int64)
-
-
-def add_units(catalog: Catalog, rule: Mapping[str, Any], units: Units, stored: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The stored table, then the units that it lacks.
-
-    A split without a seed (a column, a cut in time) says where they belong. Any other is not asked again, because its
-    answer for all would move old ones: a new unit goes where its group is, else where its class is rarest.
-
-    Raises:
-        FoldsError: a split without a seed now gives old units other folds.
-    """
-    old = pd.Series(stored["fold"].to_numpy(), index=stored["id"]).reindex(units.table["id"])
-    is_new = old.isna().to_numpy()
-    if not is_new.any():
-        return stored
-    if "seed" not in rule:
-        answer = assign_folds(catalog, rule, units)
-        moved = ~is_new & (answer != old.to_numpy())
-        if moved.any():
-            raise FoldsError(
-                f"{path}: split {rule['use']!r} now gives {int(moved.sum())} units another fold than was stored "
-                f"({name_few(units.table['id'][moved].tolist())}); scores would not compare. "
-                f"Undo the change, or remove {path.name} and its .json"
-            )
-    else:
-        folds = int(stored["fold"].max()) + 1
-        group = rule.get("group")
-        groups = units.table[group].to_numpy(dtype=object) if group in units.table else np.arange(len(is_new))
-        answer = place_units(np.where(is_new, -2, old.fillna(-2)).astype(np.int64), units.strata, groups, folds)
-    added = pd.DataFrame({"id": units.table["id"][is_new], "fold": answer[is_new]})
-    return pd.concat([stored, added], ignore_index=True)
-
-
-def place_units(fold_of: np.ndarray, strata: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarray:
-    """Fill in the folds that are -2: by group, else where the stratum, then the whole, is smallest.
-
-    A stratum of which all units are never held out (-1) stays so.
-    """
-    result = fold_of.copy()
-    known = fold_of >= 0
-    counts = np.zeros((int(strata.max()) + 1, folds), dtype=np.int64)
-    np.add.at(counts, (strata[known], fold_of[known]), 1)
-    never = np.zeros(len(counts), dtype=bool)
-    never[strata[fold_of == -1]] = True
-    never &= counts.sum(axis=1) == 0
-    sizes, fold_of_group = counts.sum(axis=0), dict(zip(groups[fold_of != -2], fold_of[fold_of != -2].tolist()))
-    for unit in np.flatnonzero(fold_of == -2).tolist():
-        stratum = strata[unit]
-        fold = fold_of_group.get(groups[unit])
-        if fold is None:
-            fold = -1 if never[stratum] else int(np.lexsort([sizes, counts[stratum]])[0])
-            fold_of_group[groups[unit]] = fold
-        result[unit] = fold
-        if fold >= 0:
-            counts[stratum, fold] += 1
-            sizes[fold] += 1
-    return result
+# ---- checking ------------------------------------------------------------------------------------------------------------
 
 
 def check_folds(table: pd.DataFrame, rule: Mapping[str, Any], competition: Competition, path: Path) -> None:
@@ -291,12 +244,14 @@ def check_folds(table: pd.DataFrame, rule: Mapping[str, Any], competition: Compe
     group, rows = rule.get("group"), competition.tables.train
     if not isinstance(group, str) or group not in rows:
         return
-    fold = rows["id"].map(pd.Series(table["fold"].to_numpy(), index=table["id"]))
-    several = fold.groupby(rows[group]).nunique()
-    divided = several.index[several > 1].tolist()
+    divided: dict[Any, None] = {}
+    for _, part in table.groupby(table.get("repeat", pd.Series(0, table.index))):
+        fold = rows["id"].map(pd.Series(part["fold"].to_numpy(), index=part["id"]))
+        several = fold.groupby(rows[group]).nunique()
+        divided |= dict.fromkeys(several.index[several > 1])
     if divided:
         raise FoldsError(
-            f"{path.name}: {len(divided)} groups of {group!r} stand in two folds ({name_few(divided)}): an id with rows of two "
-            "groups, or groups that changed since the folds were stored. "
+            f"{path.name}: {len(divided)} groups of {group!r} stand in two folds ({name_few(list(divided))}): an id with rows "
+            "of two groups, or groups that changed since the folds were stored. "
             f"Correct the table, or remove {path.name} and its .json to make folds anew"
         )

@@ -61,7 +61,7 @@ def init_workspace(folder: Path, data: Path | None = None) -> InitReport:
     if data is not None:
         data = data.expanduser().resolve()
         notes.found, kind = conclude_dataset(data, show_folder(data, folder))
-    tables = build_catalog(None).build("dataset", as_mapping(notes.found)["dataset"], root=folder)
+    tables = build_catalog(None).build("dataset", as_mapping(notes.found)["dataset"], root=folder, facts=None)
     raise_faults(check_tables(tables))
     task = work_out_task(tables, kind)
     conclude_task(task, tables, notes)

@@ -12,11 +12,13 @@ from comp.api import TargetKind
 from comp.source import REQUIRED, Parameter
 
 COMPETITION_KEYS = ("dataset", "task", "split", "metric", "submission", "leaderboard")
-"""What the competition holds fixed; competition.yaml has these keys and no others."""
+"""What the competition holds fixed; competition.yaml has these keys, and may have what every experiment starts from:"""
+
+STARTING_KEYS = ("extra",)
 
 MODEL_KEYS = (
-    "image", "on_bad_image", "augment", "mix", "sampler", "model", "head", "loss", "objective", "optimizer", "scheduler",
-    "ensemble", "train", "stages", "tta",
+    "preprocess", "image", "on_bad_image", "augment", "mix", "sampler", "model", "head", "loss", "objective", "optimizer",
+    "scheduler", "ensemble", "train", "stages", "tta", "init", "seeds",
 )  # fmt: skip
 """What describes a model that is trained; a blend has none of them."""
 
@@ -39,6 +41,7 @@ SLOTS: Mapping[str, Slot] = {
     "also": Slot("metric", "list", "further metrics, for the eye"),
     "submission": Slot("submission", "one", "predictions in the competition's columns"),
     "leaderboard": Slot("leaderboard", "optional", "scores submissions on this machine"),
+    "preprocess": Slot("preprocess", "list", "what is done once to every image, before it is resized and stored"),
     "augment": Slot("augment", "list", "transforms of training images, one after another"),
     "mix": Slot("mix", "optional", "mixes the images of a batch"),
     "sampler": Slot("sampler", "one", "which rows an epoch shows"),
@@ -50,14 +53,18 @@ SLOTS: Mapping[str, Slot] = {
     "scheduler": Slot("scheduler", "one", "learning rate over time"),
     "ensemble": Slot("ensemble", "optional", "several networks trained together inside a fold"),
     "tta": Slot("tta", "list", "further views of each image in prediction, averaged"),
+    "post": Slot("post", "list", "rules fitted on out-of-fold predictions, applied one after another before scoring"),
     "logger": Slot("logger", "list", "readers of a run's events"),
     "blend": Slot("blend", "optional", "a rule from several experiments' predictions to one, instead of a model"),
 }  # fmt: skip
 
 KIT_PARAMETERS: Mapping[str, tuple[Parameter, ...]] = {
+    "split": (Parameter("repeats", "int", 1, "how often folds are made, with seed, seed + 1, ...; predictions are averaged"),),
     "blend": (
         Parameter("members", "list[str] | dict[str, str]", REQUIRED, "experiments, or a name for each; exp041@DIGEST is one run"),
     ),
+    "post": (Parameter("targets", "list[str] | None", None, "targets that it is for; null: all"),),
+    "loss": (Parameter("weight", "float", 1.0, "how much it counts beside other targets' (or parts'), from 0"),),
 }
 """What every plugin of a kind takes in a manifest because the kit itself reads it; not passed on."""
 
@@ -80,6 +87,10 @@ SECTIONS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("std", "Literal['auto'] | float | list[float]", "auto", "divides, per channel"),
         Parameter("channels", "Literal['auto'] | int", "auto", "1 or 3; auto: as the images have, 3 for pretrained weights"),
     ),
+    "imported": (
+        Parameter("oof", "str", REQUIRED, "out-of-fold predictions: a CSV file in the experiment's folder"),
+        Parameter("test", "str | None", None, "test predictions, likewise"),
+    ),
     "train": (
         Parameter("epochs", "int", 10, "passes over the training rows; with stages, each says its own"),
         Parameter("batch_size", "int", 32, "rows per step"),
@@ -87,6 +98,12 @@ SECTIONS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("workers", "Literal['auto'] | int", "auto", "loader processes"),
         Parameter("accumulate", "int", 1, "batches per optimizer step"),
         Parameter("clip_norm", "float", 1.0, "largest gradient norm; 0: not clipped"),
+        Parameter(
+            "batch_norm",
+            "Literal['learn', 'keep']",
+            "learn",
+            "statistics of batch norm: learn them from the batches, or keep those of the weights that training starts from",
+        ),
         Parameter("ema", "Literal['auto'] | bool", "auto", "moving average of the weights; auto: from 500 steps on"),
         Parameter("select", "Literal['last', 'best']", "last", "which epoch's weights predict; best where patience is set"),
         Parameter("patience", "int | None", None, "epochs without a better score before a fold stops"),
@@ -96,10 +113,30 @@ SECTIONS: Mapping[str, tuple[Parameter, ...]] = {
     ),
 }  # fmt: skip
 
+LISTS: Mapping[str, tuple[Parameter, ...]] = {
+    "extra": (
+        Parameter("table", "str", REQUIRED, "table of the rows, as dataset.train names it"),
+        Parameter("data", "str | None", None, "folder of its files; null: dataset.data"),
+        Parameter("images", "str | None", None, "folder or archive of its images; null: dataset.images"),
+        Parameter("id", "str | None", None, "column of a row's id; null: dataset.id"),
+        Parameter("image", "str | None", None, "column of the image; null: dataset.image"),
+        Parameter("target", "str | list[str] | None", None, "columns of the targets, in dataset.target's order; null: its names"),
+        Parameter("labels", "dict[str, str] | None", None, "their label: ours, where they differ"),
+        Parameter("leave_out", "list[str] | None", None, "their labels whose rows are left out"),
+        Parameter("weight", "float", 1.0, "how much a row counts beside one of the training table, from 0"),
+    ),
+}
+"""Keys that hold a list of mappings, and what each may hold."""
+
 STAGE_PARAMETERS = (
     Parameter("name", "str", REQUIRED, "of the stage, in reports"),
     Parameter("epochs", "int", REQUIRED, "of the stage"),
-    Parameter("freeze", "Literal['backbone', 'norm'] | None", None, "backbone: the head alone trains; norm: batch-norm is kept"),
+    Parameter(
+        "freeze",
+        "str | list[str] | None",
+        None,
+        "backbone: the head alone trains; norm: batch-norm is kept; layers:14: the first 14; or patterns of names (blocks.0*)",
+    ),
     Parameter("start", "Literal['last', 'best']", "last", "which weights of the stage before it starts from"),
 )
 
@@ -108,20 +145,25 @@ PLAIN = (
     Parameter("about", "str", "", "what the idea is, what it should reach and what it costs"),
     Parameter("extends", "str | None", None, "an experiment (exp041), a run of it (exp041@DIGEST) or an example"),
     Parameter("seed", "int", 42, "of everything random in training"),
+    Parameter("seeds", "list[int] | None", None, "instead of seed: every fold is trained with each, and their mean predicts"),
+    Parameter("init", "str | None", None, "weights to start from: exp041 (fold by fold), exp041/full, or a .safetensors file"),
+    Parameter("aggregate", "Literal['mean', 'max', 'noisy_or']", "mean", "one answer from a unit's several rows"),
     Parameter("on_bad_image", "Literal['error', 'skip']", "error", "what to do with a training image that cannot be read"),
 )
 
 LIMITS: Mapping[str, tuple[float, float]] = {
-    "format": (1, 1), "seed": (0, 2**32 - 1), "split.folds": (2, 1000), "image.size": (1, 8192), "image.predict_size": (1, 8192),
+    "format": (1, 1), "seed": (0, 2**32 - 1), "seeds": (0, 2**32 - 1), "split.folds": (2, 1000), "image.size": (1, 8192),
+    "image.predict_size": (1, 8192),
     "image.channels": (1, 64), "train.epochs": (1, 100_000), "train.batch_size": (1, 1_000_000), "train.workers": (0, 256),
     "train.accumulate": (1, 100_000), "train.clip_norm": (0, float("inf")), "train.patience": (1, 100_000),
-    "train.threads": (1, 1024),
+    "train.threads": (1, 1024), "split.repeats": (1, 100), "split.seed": (0, 2**32 - 101),
 }  # fmt: skip
 """Dotted key -> least and greatest value (of each number, where it takes a list)."""
 
 MANIFEST_KEYS = (
-    "format", "about", "extends", "seed", "dataset", "task", "split", "metric", "also", "submission", "leaderboard", "blend",
-    "image", "on_bad_image", "augment", "mix", "sampler", "model", "head", "loss", "objective", "optimizer", "scheduler",
-    "ensemble", "train", "stages", "tta", "logger",
+    "format", "about", "extends", "seed", "seeds", "init", "dataset", "extra", "task", "split", "metric", "also", "aggregate",
+    "submission", "leaderboard", "blend", "imported", "preprocess", "image", "on_bad_image", "augment", "mix", "sampler", "model",
+    "head", "loss", "objective", "optimizer", "scheduler",
+    "ensemble", "train", "stages", "tta", "post", "logger",
 )  # fmt: skip
 """All of them, in the order in which people read a manifest."""

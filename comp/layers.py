@@ -6,12 +6,12 @@ Reads and merges what is stated. Defaults come from defaults, and whether it mak
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from comp.errors import Fault, WorkspaceError
-from comp.keys import COMPETITION_KEYS, PLAIN
+from comp.keys import COMPETITION_KEYS, PLAIN, STARTING_KEYS
 from comp.marked import Marked, Origin, mark, merge, parse_yaml, read_yaml, unmark
 from comp.project import MANIFEST_FILE, NAME, Project, suggest
 
@@ -59,7 +59,7 @@ def read_competition(project: Project) -> Read:
     faults += check_format(values)
     kept = {}
     for key, node in values.value.items():
-        if key in COMPETITION_KEYS:
+        if key in (*COMPETITION_KEYS, *STARTING_KEYS):
             kept[key] = node
         elif key != "format":
             holds = f"; it belongs in a manifest ({shown} holds {', '.join(COMPETITION_KEYS)})"
@@ -187,6 +187,19 @@ def read_set(text: str, resolve: Callable[[], Marked]) -> Read:
         return _wrap(parts, node, below), []
     except IndexError as error:
         return nothing, [Fault(origin.file, 0, key, str(error))]
+
+
+def find_overridden(texts: Sequence[str]) -> list[Fault]:
+    """`--set loss.gamma=2 --set loss.use=focal`: another `use` replaces the whole mapping, and the first would be lost."""
+    keys = [text.partition("=")[0].strip() for text in texts]
+    faults = []
+    for place, key in enumerate(keys):
+        owner, _, last = key.rpartition(".")
+        lost = [earlier for earlier in keys[:place] if earlier.startswith(f"{owner}.") and earlier != key]
+        if owner and last == "use" and lost:
+            message = f"replaces all of '{owner}', {lost[0]} before it, too: give --set {key} first"
+            faults.append(Fault(f"--set {texts[place]}", 0, key, message))
+    return faults
 
 
 def _wrap(parts: list[str], node: Marked, below: Marked | None) -> Marked:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from comp.catalog import Catalog, build_catalog
-from comp.checking import Checker, check_blend, check_ensemble, check_required
+from comp.checking import Checker
+from comp.combinations import check_blend, check_ensemble, check_imported, check_required, check_seeds
 from comp.defaults import Facts, imply_uses, read_facts, work_out_defaults
 from comp.digest import compute_digest, hash_weights, list_specs, metric_selects, pick_relevant
 from comp.errors import Fault, ManifestError, PluginError
 from comp.keys import MANIFEST_KEYS
-from comp.layers import Layer, lay_on, read_chain, read_competition, read_set, show_path
+from comp.layers import Layer, find_overridden, lay_on, read_chain, read_competition, read_set, show_path
 from comp.marked import DEFAULT, Marked, Origin, list_origins, mark, merge, parse_yaml, unmark, write_yaml
 from comp.project import Project
 from comp.source import REQUIRED
@@ -31,8 +32,8 @@ class Manifest:
 
     Attributes:
         values: nested plain data; every plugin's own defaults are filled in. `stages` holds what each stage overrides.
-        stages: at least one (none for a blend); each has name, epochs, freeze, start and, in full, image, augment, mix, sampler,
-            loss, objective, optimizer, scheduler and train (with `epochs` of the stage).
+        stages: at least one (none for a blend or imported predictions); each has name, epochs, freeze, start and, in full,
+            image, augment, mix, sampler, loss, objective, optimizer, scheduler and train (with `epochs` of the stage).
         origins: dotted key -> where its value comes from; a key that is missing comes from a plugin's signature.
         parents: what it extends, nearest first (`exp041@3f9a1c20`).
         resolver: what it was resolved with.
@@ -54,6 +55,10 @@ class Manifest:
     @property
     def is_blend(self) -> bool:
         return self.values.get("blend") is not None
+
+    @property
+    def is_imported(self) -> bool:
+        return self.values.get("imported") is not None
 
     @property
     def competition_split(self) -> dict[str, Any]:
@@ -101,7 +106,7 @@ class Manifest:
         return replace(made, origins={**made.origins, **kept})
 
     def parse_plugin(self, kind: str, text: str) -> dict[str, Any]:
-        """A plugin as a command line names it, `f1` or `{use: f1, average: macro}`, resolved as in a manifest.
+        """A plugin as a command line names it, `f1` or `{use: f1, average: micro}`, resolved as in a manifest.
 
         Raises:
             ManifestError: there is none, or its arguments are at fault.
@@ -174,6 +179,7 @@ def load_manifest(
     for layer in chain.layers:
         stated, found = lay_on(stated, layer, competition, resolver.implied)
         faults += found
+    faults += find_overridden(sets)
     for text in [*sets, *([] if folds is None else [f"split.folds={folds}"])]:
         values, found = read_set(text, lambda so_far=stated: resolver.resolve(so_far)[0])
         faults += found
@@ -252,8 +258,12 @@ def _build(context: Context, stated: Marked, faults: Sequence[Fault] = (), *, li
     if stated.get("blend") and stated.value["blend"].value is not None:
         check_blend(checker, project, name, stated)
         stages = []
+    elif stated.get("imported") and stated.value["imported"].value is not None:
+        check_imported(checker, stated)
+        stages = []
     else:
         check_ensemble(checker)
+        check_seeds(checker)
         stages = checker.check_stages(defaults)
     if faults or checker.faults:
         raise ManifestError(_sort([*faults, *checker.faults]))

@@ -5,27 +5,33 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from comp.api import ImageSpec, Metric
+from comp.api import ImageSpec, Metric, Tables
 from comp.engine.device import describe_device, device_kind, free_memory, open_device, settle_precision
-from comp.engine.fold import train_fold
-from comp.engine.job import FoldJob
+from comp.engine.job import FoldJob, teach_nothing
+from comp.engine.lessons import Teach
 from comp.engine.rows import Rows, make_rows
+from comp.engine.seeds import train_seeds
 from comp.engine.sizes import plan_image, plan_store_size
 from comp.errors import DataError, RunInterrupted
 from comp.events import Emit, Event, Notice, RunStarted, StoreProgress
 from comp.plan import RunPlan
 from comp.project import atomic_write
 from comp.runs import FULL, fold_folder, read_fold
+from comp.steps import open_steps
 from comp.store import ImageStore, open_store
+from comp.training_part import TrainingPart, apply_fixes, join_extra, make_extra_rows
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+AskTeachers = Callable[[str, Rows, Rows | None], Teach]
+"""A fold, its training rows and the test rows -> what its objectives may ask."""
 
 MOST_WORKERS = 8
 SHOWN_BAD = 20
@@ -34,8 +40,9 @@ SHOWN_BAD = 20
 @dataclass(frozen=True)
 class Material:
     """Attributes:
-    train: all training rows whose images could be read; folds take theirs from it.
-    fold_of: (N,) the fold of each training row; -1: never held out.
+    train: all rows of the training table whose images could be read, as they are scored.
+    part: what folds train on.
+    fold_of: (repeats, N) the fold of each row of `train`; -1: never held out.
     test: None without a test set.
     """
 
@@ -44,28 +51,32 @@ class Material:
     metrics: Mapping[str, Metric]
     image: ImageSpec
     train: Rows
+    part: TrainingPart
     fold_of: np.ndarray
     test: Rows | None
     emit: Emit
 
-    def train_fold(self, fold: str, stop: Callable[[], bool]) -> dict[str, Any]:
-        """Train one fold (or `full`) and free what it held."""
+    def train_fold(self, fold: str, stop: Callable[[], bool], ask: AskTeachers | None = None) -> dict[str, Any]:
+        """Train one fold (or `full`) and free what it held. `ask`: where an objective has teachers."""
+        train = self.training_rows(fold)
         job = FoldJob(
             manifest=self.plan.manifest,
-            task=self.plan.competition.task,
+            task=self.plan.competition.trained,
             metrics=self.metrics,
             image=self.image,
             fold=fold,
             folder=fold_folder(self.plan.run.folder, fold),
-            train=self.training_rows(fold),
+            train=train,
             held_out=self.held_out_rows(fold),
             test=self.test,
             workers=settle_workers(self.plan.manifest.values["train"]["workers"]),
             stop_after=full_length(self.plan) if fold == FULL else None,
             stop=stop,
+            init=self.plan.start.weights(fold) if self.plan.start else None,
+            teach=ask(fold, train, self.test) if ask else teach_nothing,
         )
         try:
-            return train_fold(job, self.fabric, self.emit)
+            return train_seeds(job, self.fabric, self.emit)
         finally:
             free_memory()
 
@@ -78,7 +89,7 @@ class Material:
             run_folder=str(plan.run.folder),
             folds=list(wanted),
             epochs=sum(stage["epochs"] for stage in plan.manifest.stages),
-            train_rows=len(self.train),
+            train_rows=int(self.part.used.sum()),
             test_rows=len(self.test or ()),
             device=describe_device(self.fabric),
             precision=settle_precision(str(values["train"]["precision"]), device_kind()),
@@ -88,12 +99,13 @@ class Material:
         )
 
     def training_rows(self, fold: str) -> Rows:
-        if fold == FULL:
-            return self.train
-        return self.train.take(np.flatnonzero(self.fold_of != int(fold)))
+        rows, left_out = self.part.take(fold)
+        if left_out:
+            self.emit(Notice(f"fold {fold}: {left_out} extra rows look like held-out images and are left out"))
+        return rows
 
     def held_out_rows(self, fold: str) -> Rows | None:
-        return None if fold == FULL else self.train.take(np.flatnonzero(self.fold_of == int(fold)))
+        return None if fold == FULL else self.train.take(np.flatnonzero((self.fold_of == int(fold)).any(axis=0)))
 
 
 def open_material(plan: RunPlan, emit: Emit, stop: Callable[[], bool]) -> Material:
@@ -107,10 +119,10 @@ def open_material(plan: RunPlan, emit: Emit, stop: Callable[[], bool]) -> Materi
     tables = competition.tables
     fabric = open_device(values["train"])
     train_table = tables.train if not plan.debug else limit_rows(plan, tables.train)
-    image = plan_image(plan.manifest, competition.task, plan.run.state["form"]["channels"])
+    image = plan_image(plan.manifest, competition.trained, plan.run.state["form"]["channels"])
     emit = stoppable(emit, stop)
     train_store = read_store(plan, emit, train_table, image, "train", values["on_bad_image"])
-    train = make_rows(train_table, train_store, competition.task)
+    train = make_rows(train_table, train_store, competition.trained, tables.weight, tables.columns)
     kept = drop_bad(plan, train_table, train_store, emit)
     test = None
     if tables.test is not None and len(tables.test):
@@ -118,9 +130,28 @@ def open_material(plan: RunPlan, emit: Emit, stop: Callable[[], bool]) -> Materi
         # A unit of the test set must be answered: what cannot be read is filled with the mean image, and said.
         test_store = read_store(plan, emit, test_table, image, "test", mend_test(values["on_bad_image"]))
         tell_filled(test_table, test_store, emit)
-        test = make_rows(test_table, test_store, None)
-    fold_of = plan.folds.of(train_table["id"])
-    return Material(plan, fabric, plan.build_metrics(), image, train.take(kept), fold_of[kept], test, emit)
+        test = make_rows(test_table, test_store, None, columns=tables.columns)
+    train, fold_of = train.take(kept), plan.folds.of_all(train_table["id"])[:, kept]
+    part = open_part(plan, emit, train, train_table.iloc[kept], fold_of, image)
+    return Material(plan, fabric, plan.build_metrics(), image, train, part, fold_of, test, emit)
+
+
+def open_part(
+    plan: RunPlan, emit: Emit, train: Rows, table: pd.DataFrame, fold_of: np.ndarray, image: ImageSpec
+) -> TrainingPart:
+    """What folds train on. `table`: of the rows in `train`."""
+    fixes, task, extra = plan.further.fixes, plan.competition.trained, []
+    for text in plan.further.describe():
+        emit(Notice(text))
+    train, used = apply_fixes(train, fixes, fixes.encode(task, table.reset_index(drop=True)) if fixes else None)
+    for further in plan.further.extra:
+        if plan.debug:
+            few = further.tables.train.head(2 * plan.manifest.values["train"]["batch_size"])
+            further = replace(further, tables=replace(further.tables, train=few))
+        on_bad, tables = plan.manifest.values["on_bad_image"], further.tables
+        store = read_images(plan, emit, tables, tables.train, image, further.name, on_bad)
+        extra.append(make_extra_rows(further, store, task, plan.competition.tables.columns))
+    return join_extra(train, used, fold_of, extra)
 
 
 def stoppable(emit: Emit, stop: Callable[[], bool]) -> Emit:
@@ -139,8 +170,15 @@ def mend_test(on_bad: str) -> str:
 
 
 def read_store(plan: RunPlan, emit: Emit, table: pd.DataFrame, image: ImageSpec, what: str, on_bad: str) -> ImageStore:
-    """The stored images of a table, built if they are not there yet."""
-    tables = plan.competition.tables
+    """The stored images of the competition's training or test table, built if they are not there yet."""
+    return read_images(plan, emit, plan.competition.tables, table, image, what, on_bad)
+
+
+def read_images(
+    plan: RunPlan, emit: Emit, tables: Tables, table: pd.DataFrame, image: ImageSpec, what: str, on_bad: str
+) -> ImageStore:
+    """The stored images of some of these tables' rows."""
+    steps = open_steps(plan.manifest.catalog, plan.manifest.values["preprocess"], tables, plan.project.root)
     return open_store(
         table["image"].tolist(),
         tables.root,
@@ -151,6 +189,7 @@ def read_store(plan: RunPlan, emit: Emit, table: pd.DataFrame, image: ImageSpec,
         plan.project.cache,
         on_bad,
         lambda done, total: emit(StoreProgress(what, done, total)),
+        steps=steps,
         notice=lambda text: emit(Notice(text)),
     )
 
@@ -187,7 +226,7 @@ def list_rows(table: pd.DataFrame, store: ImageStore) -> str:
 def limit_rows(plan: RunPlan, table: pd.DataFrame) -> pd.DataFrame:
     """For --debug: as many rows of each fold as give four batches of training."""
     fold_of = pd.Series(plan.folds.of(table["id"]), index=table.index)
-    each = math.ceil(4 * plan.manifest.values["train"]["batch_size"] / max(1, plan.folds.count - 1))
+    each = math.ceil(4 * plan.manifest.values["train"]["batch_size"] / max(1, plan.folds.per_repeat - 1))
     return table[fold_of.groupby(fold_of).cumcount() < each].reset_index(drop=True)
 
 

@@ -42,7 +42,8 @@ def create_experiment(project: Project, name: str | None = None, source: str | N
     """
     folder = claim_folder(project, name)
     try:
-        own = start_manifest(project, folder, source, is_blend=any(text.startswith(("blend=", "blend.")) for text in sets))
+        is_given = any(text.startswith(("blend=", "blend.", "imported=")) for text in sets)
+        own = start_manifest(project, folder, source, is_given=is_given)
         write_manifest(project, folder, own)
         catalog = load_manifest(project, folder.name, sets).catalog
         if sets:
@@ -81,11 +82,11 @@ def claim_folder(project: Project, name: str | None) -> Path:
         raise WorkspaceError(f"{project.experiments} cannot be written: {error.strerror}") from error
 
 
-def start_manifest(project: Project, folder: Path, source: str | None, is_blend: bool) -> dict[str, Any]:
+def start_manifest(project: Project, folder: Path, source: str | None, is_given: bool) -> dict[str, Any]:
     """The manifest's own keys before `--set`: what it extends, or else model and size, so that it means the same elsewhere."""
     if source is not None:
         return {"about": "", "extends": pin_source(project, folder, source)}
-    if is_blend:
+    if is_given:
         return {"about": ""}
     facts = read_facts(load_competition_file(project).get("task") or {})
     return {"about": "", "model": choose_model(facts), "image": {"size": choose_size(facts)}}
@@ -166,7 +167,7 @@ def compose_manifest(name: str, own: Mapping[str, Any], facts: Facts) -> str:
     for key, value in own.items():
         asked = "  # what the idea is, what it should reach, what it costs" if key == "about" and not value else ""
         lines.append(f"{key}: {to_yaml(value)}{asked}")
-    if "blend" not in own:
+    if "blend" not in own and "imported" not in own:
         flip = "" if facts.flip else ", flip: false"
         hints = {
             "augment": f"[{{use: medium{flip}}}]  # light, medium, heavy, or a list of A.*: any albumentations transform",

@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from comp.competition import Competition, hash_tables, open_competition
 from comp.errors import CompError
 from comp.events import Emit, Notice
 from comp.folds import Folds, open_folds
+from comp.further import Further, open_further
 from comp.images import probe_images
+from comp.lineage import Start, check_lineage, find_start, find_teachers
 from comp.manifest import Manifest
 from comp.project import Project, atomic_write
 from comp.runs import FORMAT, Run
@@ -42,6 +45,9 @@ class RunPlan:
 
     Attributes:
         debug: the whole path on a handful of batches, in a folder of its own.
+        start: the weights that folds start from; None: the manifest's own model.
+        teachers: the runs that an objective learns from, by the names it gives them.
+        further: extra tables and fixes; nothing in the plan of a finished run.
     """
 
     project: Project
@@ -50,6 +56,9 @@ class RunPlan:
     folds: Folds
     run: Run
     debug: bool = False
+    start: Start | None = None
+    teachers: Mapping[str, Run] = field(default_factory=dict)
+    further: Further = Further()
 
     def with_values(self, **changed: Any) -> RunPlan:
         """The same run looked at with other wishes (metric, tta, ...): nothing that trains may be among them."""
@@ -64,15 +73,20 @@ def plan_run(project: Project, manifest: Manifest, debug: bool = False) -> RunPl
     """Open the tables and folds, and work out the digest. The run's folder is open_run's to make.
 
     Raises:
-        DataError, FoldsError: the tables or folds are at fault.
+        DataError, FoldsError: the tables or folds are at fault; or a model to start from, or to learn from, has seen what a fold
+            holds out.
+        WeightsError, WorkspaceError: there is no such model.
     """
     competition = open_competition(project, manifest)
     folds = open_folds(project, manifest, competition)
-    contents = digest_contents(manifest, competition, folds)
+    start, teachers = find_start(project, manifest.values["init"]), find_teachers(project, manifest.stages)
+    further = open_further(manifest, competition)
+    contents = digest_contents(manifest, competition, folds) | check_lineage(start, teachers, folds) | further.contents()
     digest = manifest.digest(contents)
     folder = project.experiment(manifest.name) / ("debug" if debug else "runs") / digest
-    state = {"folds": [str(number) for number in range(folds.count)], "contents": contents}
-    return RunPlan(project, manifest, competition, folds, Run(manifest.name, digest, folder, state), debug)
+    state = {"folds": [str(number) for number in range(folds.count)], "contents": contents, "further": further.count()}
+    run = Run(manifest.name, digest, folder, state)
+    return RunPlan(project, manifest, competition, folds, run, debug, start, teachers, further)
 
 
 def digest_contents(manifest: Manifest, competition: Competition, folds: Folds) -> dict[str, str]:
@@ -104,10 +118,13 @@ def describe_form(plan: RunPlan) -> dict[str, Any]:
     """What a prediction needs to know of the tables, so that it needs no tables: `comp predict` works from checkpoints alone."""
     tables = plan.competition.tables
     return {
-        "targets": [asdict(target) for target in plan.competition.task.targets],
+        "targets": [asdict(target) for target in plan.competition.trained.targets],
         "id_column": tables.id_column,
         "ids_have_endings": bool(tables.train["id"].head(100).str.lower().str.endswith(IMAGE_ENDINGS).all()),
         "channels": count_channels(plan.manifest, tables),
+        "columns": list(tables.columns),
+        "views": tables.views,
+        "facts": dict(tables.facts),
     }
 
 
@@ -123,9 +140,10 @@ def describe_test_set(tables: Tables) -> str:
 
 
 def count_channels(manifest: Manifest, tables: Tables) -> int:
-    """`image.channels: auto`: what competition.yaml counted, else what a sample of the images has."""
+    """`image.channels: auto`: what competition.yaml counted, else what a sample of the images has; of all images in a stack."""
     fact = (manifest.values["task"] or {}).get("channels")
-    return int(fact) if fact else probe_images(tables.train["image"].tolist(), tables.root, tables.read, 50).channels
+    each = int(fact) if fact else probe_images(tables.train["image"].tolist(), tables.root, tables.read, 50).channels
+    return each * tables.views
 
 
 def describe_environment(project: Project, manifest: Manifest) -> dict[str, Any]:

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from comp.api import ImageSpec
+from comp.aggregate import aggregate_rows
+from comp.api import ImageSpec, Link
 from comp.engine.device import free_memory, open_device
 from comp.engine.fold import build_views
 from comp.engine.predict import PredictBatch, predict_views
 from comp.engine.restore import restore_network
 from comp.engine.rows import Rows, make_rows
 from comp.engine.sizes import plan_image
+from comp.engine.tabular import encode_rows, read_encoder
 from comp.errors import DataError, WorkspaceError
 from comp.events import Emit, Notice, PredictionProgress
 from comp.finished import plan_restored
 from comp.ids import locate_ids
 from comp.material import mend_test, read_store, tell_filled
+from comp.merge import apply_post
 from comp.plan import RunPlan
 from comp.predictions import Predictions, link_outputs, read_raw, write_raw
 from comp.project import Project, atomic_write
-from comp.runs import fold_folder
+from comp.runs import fold_folder, list_seeds, seed_folder
 from comp.submission import build_submission
 from comp.unseen import list_test, read_sample
 from comp.views import PLAIN, missing_views
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+
+class Predicted(NamedTuple):
+    """Raw outputs of each view, and their links."""
+
+    seed: int
+    outputs: dict[str, np.ndarray]
+    links: dict[str, Link]
 
 
 @dataclass(frozen=True)
@@ -43,31 +54,51 @@ class Restored:
     image: ImageSpec
     emit: Emit
 
-    def predict(self, fold: str, rows: Rows, views: Mapping[str, Any], what: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Raw outputs of each view by one fold's weights, and the links of those outputs."""
+    def predict(self, fold: str, rows: Rows, views: Mapping[str, Any], what: str) -> Iterator[Predicted]:
+        """What one fold's weights answer, for each seed that it was trained with."""
         folder = fold_folder(self.plan.run.folder, fold)
-        network, links = restore_network(self.plan.manifest, self.plan.competition.task, self.image, folder, self.fabric)
+        for seed in list_seeds(folder):
+            if seed is None:
+                yield Predicted(self.plan.manifest.values["seed"], *self.predict_by(folder, fold, rows, views, what))
+            else:
+                yield Predicted(seed, *self.predict_by(seed_folder(folder, seed), fold, rows, views, what))
+
+    def predict_by(
+        self, folder: Path, fold: str, rows: Rows, views: Mapping[str, Any], what: str
+    ) -> tuple[dict[str, np.ndarray], dict[str, Link]]:
+        network, links = restore_network(self.plan.manifest, self.plan.competition.trained, self.image, folder, self.fabric)
         batch = PredictBatch(2 * self.plan.manifest.stages[-1]["train"]["batch_size"], self.image.predict_size)
 
         def progress(done: int, total: int) -> None:
             self.emit(PredictionProgress(fold, what, done, total))
 
         try:
+            rows = encode_rows(rows, read_encoder(folder))
             return predict_views(network, self.fabric, rows, views, batch, progress), links
         finally:
             del network
             free_memory()
 
+    def average(self, fold: str, rows: Rows, views: Mapping[str, Any], what: str) -> np.ndarray:
+        """(N, outputs) float64 probabilities or values: the mean of views and seeds."""
+        task = self.plan.competition.trained
+        answers = [
+            link_outputs(raw, task, predicted.links)
+            for predicted in self.predict(fold, rows, views, what)
+            for raw in predicted.outputs.values()
+        ]
+        return np.mean(answers, axis=0)
+
     def read(self, table: pd.DataFrame, what: str, on_bad: str) -> Rows:
         store = read_store(self.plan, self.emit, table, self.image, what, on_bad)
         if what == "test":
             tell_filled(table, store, self.emit)
-        return make_rows(table, store, None)
+        return make_rows(table, store, None, columns=self.plan.competition.tables.columns)
 
 
 def open_restored(plan: RunPlan, emit: Emit) -> Restored:
     fabric = open_device(plan.manifest.values["train"])
-    return Restored(plan, fabric, plan_image(plan.manifest, plan.competition.task, plan.run.state["form"]["channels"]), emit)
+    return Restored(plan, fabric, plan_image(plan.manifest, plan.competition.trained, plan.run.state["form"]["channels"]), emit)
 
 
 def add_views(plan: RunPlan, folds: Sequence[str], emit: Emit) -> None:
@@ -89,8 +120,8 @@ def add_views(plan: RunPlan, folds: Sequence[str], emit: Emit) -> None:
             known = pd.unique(stored.row_ids)  # in the order of the other views: the same batches, and so the same bits
             chosen = rows.take(locate_ids(known, rows.row_ids, str(path), "the table"))
             views = build_views(replace(plan.manifest, values={**values, "tta": wanted}), restored.image)
-            outputs, links = restored.predict(fold, chosen, views, what)
-            write_raw(path, plan.competition.task, chosen.ids, chosen.row_ids, outputs, values["seed"], links)
+            for seed, outputs, links in restored.predict(fold, chosen, views, what):
+                write_raw(path, plan.competition.trained, chosen.ids, chosen.row_ids, outputs, seed, links)
 
 
 def predict_new(
@@ -118,7 +149,8 @@ def predict_new(
     """
     plan = plan_restored(project, reference, emit)
     emit(Notice(f"predicting with {plan.manifest.name}@{plan.run.digest}, the mean of folds {', '.join(plan.run.done)}"))
-    tables = list_test(test, plan.competition.tables, plan.manifest.values["dataset"], plan.run.state["form"]["ids_have_endings"])
+    has_endings, dataset = plan.run.state["form"]["ids_have_endings"], plan.manifest.values["dataset"]
+    tables = list_test(test, plan.competition.tables, dataset, has_endings, plan.manifest.catalog)
     answers = read_sample(sample) if sample else None
     if not len(tables.test) and answers is not None and len(answers):
         raise DataError(f"{test} lists no image, but {sample} wants {len(answers)} answers.")
@@ -135,14 +167,16 @@ def answer_test(plan: RunPlan, sample: pd.DataFrame | None, on_bad_image: str, e
     restored = open_restored(plan, emit)
     rows = restored.read(tables.test, "test", on_bad_image)
     views = {PLAIN: None, **build_views(plan.manifest, restored.image)}
+    trained, rule = plan.competition.trained, plan.manifest.values["aggregate"]
+    unit, ids = pd.factorize(rows.ids)
     total: np.ndarray | float = 0.0
     for fold in plan.run.done:
-        outputs, links = restored.predict(fold, rows, views, "test")
-        total = total + np.mean([link_outputs(raw, task, links) for raw in outputs.values()], axis=0)
-    means = pd.DataFrame(np.asarray(total) / len(plan.run.done)).groupby(pd.Index(rows.ids), sort=False).mean()
-    predictions = Predictions(task, means.index.to_numpy(dtype=object), means.to_numpy())
+        total = total + aggregate_rows(restored.average(fold, rows, views, "test"), unit, trained, rule)[0]
+    # What is scored stands before the auxiliary targets.
+    predictions = Predictions(task, np.asarray(ids, dtype=object), np.asarray(total)[:, : task.outputs] / len(plan.run.done))
+    predictions = apply_post(plan, predictions, plan.run.scores() or {})
     spec = plan.manifest.values["submission"]
-    frame = build_submission(plan.manifest.catalog, spec, task, predictions, sample, tables.id_column)
+    frame = build_submission(plan.manifest.catalog, spec, task, predictions, sample, tables.id_column, [*ids])
     return frame, [str(rows.row_ids[place]) for place in sorted(rows.store.bad)]
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from filelock import FileLock
 
+from comp.aggregate import aggregate_rows, average_groups
 from comp.api import Link, Task
 from comp.errors import PredictionsError
 from comp.ids import demand_same_ids, locate_ids, name_ids
@@ -41,6 +42,11 @@ class Raw:
     views: np.ndarray
     seeds: np.ndarray
     outputs: np.ndarray
+
+    def of_seed(self, seed: int) -> Raw:
+        kept = self.seeds == seed
+        ids, row_ids, views, seeds = (part[kept] for part in (self.ids, self.row_ids, self.views, self.seeds))
+        return Raw(self.task, self.links, ids, row_ids, views, seeds, self.outputs[kept])
 
 
 @dataclass(frozen=True)
@@ -155,39 +161,55 @@ def link_outputs(outputs: np.ndarray, task: Task, links: Mapping[str, Link]) -> 
 # ---- the files of a run --------------------------------------------------------------------------------------------------
 
 
-def merge_oof(run_folder: Path, task: Task, folds: Sequence[str], views: Sequence[str] | None = None) -> Predictions:
-    """The folds' held-out predictions as one table: averaged over views, then rows of a unit, then seeds, as probabilities.
+def merge_oof(
+    run_folder: Path,
+    task: Task,
+    folds: Sequence[str],
+    views: Sequence[str] | None = None,
+    aggregate: str = "mean",
+    per_repeat: int | None = None,
+    seed: int | None = None,
+) -> Predictions:
+    """The folds' held-out predictions as one table: averaged over views, rows of a unit, seeds, then repeats, as probabilities.
+
+    Of several repeats a unit's `fold` is that of the first.
 
     Args:
         views: which views count; None: all that the files have.
+        aggregate: how a unit's rows become one answer (comp.aggregate).
+        per_repeat: how many folds a repeat has; None: there is one repeat.
+        seed: the one of several that counts; None: all.
 
     Raises:
-        PredictionsError: a file or a view is missing, holds another task, or two folds hold out the same id.
+        PredictionsError: a file or a view is missing, holds another task, or two folds of a repeat hold out the same id.
     """
-    parts = [
-        (fold, *_average_fold(fold_folder(run_folder, fold) / "oof.parquet", task, views)) for fold in sorted(folds, key=int)
-    ]
-    ids = np.concatenate([ids for _, ids, _ in parts])
-    again = pd.Index(ids).duplicated()
+    numbers = sorted(map(int, folds))
+    files = [fold_folder(run_folder, str(number)) / "oof.parquet" for number in numbers]
+    parts = [_average_fold(file, task, views, aggregate, seed) for file in files]
+    ids = np.concatenate([ids for ids, _ in parts])
+    fold = np.concatenate([np.full(len(ids), number, dtype=np.int64) for number, (ids, _) in zip(numbers, parts, strict=True)])
+    again = pd.DataFrame({"id": ids, "repeat": fold // (per_repeat or max(numbers) + 1)}).duplicated().to_numpy()
     if again.any():
         raise PredictionsError(f"{run_folder}: {name_ids(ids[again])} are held out by more than one fold; the folds have changed")
-    fold_of = np.concatenate([np.full(len(ids), int(fold), dtype=np.int64) for fold, ids, _ in parts])
-    return Predictions(task, ids, np.concatenate([values for _, _, values in parts]), fold_of)
+    values, first = _average(np.concatenate([values for _, values in parts]), pd.factorize(ids)[0].astype(np.int64))
+    return Predictions(task.scored, ids[first], values, fold[first])
 
 
-def merge_test(run_folder: Path, task: Task, folds: Sequence[str], views: Sequence[str] | None = None) -> Predictions:
+def merge_test(
+    run_folder: Path, task: Task, folds: Sequence[str], views: Sequence[str] | None = None, aggregate: str = "mean"
+) -> Predictions:
     """The folds' test predictions averaged: over views, rows of a unit, seeds, then folds. `("full",)`: that model alone.
 
     Raises:
         PredictionsError: a file or a view is missing, holds another task, or the folds predicted different ids.
     """
     first, *others = sorted(folds, key=int) if len(folds) > 1 else folds
-    ids, total = _average_fold(fold_folder(run_folder, first) / "test.parquet", task, views)
+    ids, total = _average_fold(fold_folder(run_folder, first) / "test.parquet", task, views, aggregate)
     for fold in others:
-        found, values = _average_fold(fold_folder(run_folder, fold) / "test.parquet", task, views)
+        found, values = _average_fold(fold_folder(run_folder, fold) / "test.parquet", task, views, aggregate)
         demand_same_ids(ids, found, f"{run_folder.name}: fold {first}'s test predictions", f"fold {fold}'s")
         total = total + values[locate_ids(ids, found, f"fold {first}", f"fold {fold}")]
-    return Predictions(task, ids, total / len(folds))
+    return Predictions(task.scored, ids, total / len(folds))
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
@@ -236,10 +258,14 @@ def _demand_same(old: Stored, task: Task, links: Mapping[str, Link], path: Path)
         )
 
 
-def _average_fold(path: Path, task: Task, views: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Ids in order of appearance, and their mean probabilities or values."""
+def _average_fold(
+    path: Path, task: Task, views: Sequence[str] | None, aggregate: str, only_seed: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids in order of appearance, and their probabilities or values of the scored targets."""
     raw = read_raw(path)
     demand_same_task(raw.task, task, str(path))
+    if only_seed is not None:
+        raw = raw.of_seed(only_seed)
     wanted = sorted(set(raw.views) if views is None else set(views))
     seed_names, seed = np.unique(raw.seeds, return_inverse=True)
     row = pd.factorize(raw.row_ids)[0].astype(np.int64) * len(seed_names) + seed
@@ -253,16 +279,13 @@ def _average_fold(path: Path, task: Task, views: Sequence[str] | None) -> tuple[
     unit, seed = unit[order].astype(np.int64), seed[order]
     values, first = _average(link_outputs(raw.outputs[order], task, raw.links), row[order])
     unit, seed = unit[first], seed[first]
-    values, first = _average(values, unit * len(seed_names) + seed)
+    values, first = aggregate_rows(values, unit * len(seed_names) + seed, task, aggregate)
     unit = unit[first]
     values, first = _average(values, unit)
-    return ids[unit[first]], values
+    return ids[unit[first]], values[:, : task.scored.outputs]  # before the auxiliary targets
 
 
 def _average(values: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean of the rows that share a key, ordered by key; and where each key first stands."""
     _, first, group, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    if len(counts) == 0:
-        return values, first
-    order = np.argsort(group, kind="stable")
-    return np.add.reduceat(values[order], np.cumsum(counts) - counts, axis=0) / counts[:, None], first
+    return (average_groups(values, group, counts) if len(counts) else values), first

@@ -6,7 +6,9 @@ What the tables are is concluded in conclude. These are proposals: only the comp
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -119,56 +121,109 @@ def propose_split(task: Task, train: pd.DataFrame, others: Sequence[pd.DataFrame
 
 def propose_form(task: Task, sample: pd.DataFrame | None, notes: Notes) -> None:
     """Submission and metric."""
-    use, why, question = choose_form(task, sample)
-    notes.add("submission.use", use, why, question)
-    target = task.targets[0]
-    by_form = {
-        "multilabel": "auc" if sample is None or len(sample.columns) > 2 else "macro_f1",
-        "probabilities": "auc" if task.kind == "binary" else "log_loss",
-    }
-    metric = "rmse" if target.kind == "regression" else by_form.get(use, "accuracy")
+    form = choose_form(task, sample)
+    notes.add("submission.use", form.use, form.why, form.question)
+    for key, value in form.arguments.items():
+        notes.add(f"submission.{key}", value, "as the sample has it")
+    metric = choose_metric(task, sample, form)
     notes.add(
         "metric.use",
         metric,
         "usual for this form",
         f"which metric does the competition name? {metric} is a guess from the submission's form",
     )
+    if metric == "map_at_k":
+        notes.add("metric.k", form.arguments["k"], "as many answers as the sample has")
 
 
-def choose_form(task: Task, sample: pd.DataFrame | None) -> tuple[str, str, str]:
-    """The submission plugin, from what, and what is unsure."""
+class Form(NamedTuple):
+    """A submission plugin, from what it is concluded, what is unsure, and its arguments."""
+
+    use: str
+    why: str
+    question: str = ""
+    arguments: Mapping[str, Any] = MappingProxyType({})
+
+
+def choose_metric(task: Task, sample: pd.DataFrame | None, form: Form) -> str:
+    """The metric that usually goes with a form."""
+    if task.targets[0].kind == "regression":
+        return "rmse"
+    if form.use in ("probability", "long"):
+        return "auc" if task.kind in ("binary", "multilabel") or form.use == "probability" else "log_loss"
+    if form.use == "multilabel":
+        return "auc" if sample is None or len(sample.columns) > 2 else "macro_f1"
+    return {"probabilities": "log_loss", "topk": "map_at_k"}.get(form.use, "accuracy")
+
+
+def choose_form(task: Task, sample: pd.DataFrame | None) -> Form:
+    """The submission that has the sample's form."""
     target = task.targets[0]
-    if task.kind == "multilabel":
-        return "multilabel", "the task is multilabel", ""
     if sample is None:
-        return "labels", "no sample submission", "labels or probabilities?"
+        return Form("labels", "no sample submission", "labels or probabilities?") if task.kind != "multilabel" else Form(
+            "multilabel", "the task is multilabel"
+        )  # fmt: skip
     answers = list(sample.columns[1:])
+    if long := find_long(task, sample):
+        return long
+    if task.kind == "multilabel":
+        return Form("multilabel", "the task is multilabel")
     if len(task.targets) == 1 and len(answers) > 1:
-        return "probabilities", f"{len(answers)} answer columns for {target.width} classes", ""
+        return Form("probabilities", f"{len(answers)} answer columns for {target.width} classes")
     if not target.classes:
-        return "labels", "the answer is a number", ""
+        return Form("labels", "the answer is a number")
     cells = {cell for column in answers for cell in sample[column].unique()} - {""}
     classes = {name for each in task.targets for name in each.classes}
     if cells <= classes:
         vague = task.kind == "binary" and set(classes) == {"0", "1"}
-        return (
+        return Form(
             "labels",
             f"the sample's answers are classes ({name_few(sorted(cells))})",
-            "0 and 1: labels, or probabilities (`probabilities`)?" if vague else "",
+            "0 and 1: labels, or a probability (`probability`)?" if vague else "",
         )
+    return choose_by_cells(task, answers, cells, classes)
+
+
+def choose_by_cells(task: Task, answers: Sequence[str], cells: set[str], classes: set[str]) -> Form:
+    """The form of a sample whose answers are no classes."""
+    shown = name_few(sorted(cells))
+    if len(task.targets) > 1:
+        return Form("labels", "the sample's answers are neither classes nor probabilities", f"what stands in {shown}?")
+    parts = [cell.split() for cell in cells]
+    if all(part in classes for cell in parts for part in cell):
+        most = max(map(len, parts))
+        return Form("topk", f"the sample lists up to {most} classes a row", "are they the likeliest, best first?", {"k": most})
+    if cells <= {str(number) for number in range(task.target.width)}:
+        names = name_few(task.target.classes)
+        return Form("labels", "the sample's answers are whole numbers", f"are {names} numbered so, from 0?", {"write": "number"})
     if task.kind == "binary" and all(re.fullmatch(NUMBER, cell) for cell in cells):
-        return "probabilities", f"the sample's answers are numbers ({name_few(sorted(cells))})", ""
-    if all(part in classes for cell in cells for part in cell.split()):
-        return (
-            "labels",
-            "the sample lists several classes a row",
-            "several answers a row, best first: `labels` gives one; is that allowed?",
-        )
-    return (
+        return Form("probability", f"the sample's answers are numbers ({shown})")
+    if answers[0] in classes and all(re.fullmatch(NUMBER, cell) for cell in cells):
+        return Form("probability", f"one column, {answers[0]}, named as a class")
+    return Form(
         "labels",
         "the sample's answers are neither classes nor probabilities",
-        f"what stands in {', '.join(map(repr, answers))} ({name_few(sorted(cells))})?",
+        f"what stands in {', '.join(map(repr, answers))} ({shown})?",
     )
+
+
+def find_long(task: Task, sample: pd.DataFrame) -> Form | None:
+    """The long form, where every row is of a unit and a class (or target): by a column of names, or by the ids' endings."""
+    names = set(task.targets[0].classes) if len(task.targets) == 1 else {target.name for target in task.targets}
+    if not names or not len(sample):
+        return None
+    answers = list(sample.columns[1:])
+    # A column of labels holds classes too, but then no unit stands there twice.
+    if len(answers) == 2 and sample.iloc[:, 0].duplicated().any():
+        by_name = [column for column in answers if set(sample[column]) <= names]
+        return Form("long", f"{by_name[0]!r} says which answer a row is") if len(by_name) == 1 else None
+    if len(answers) != 1:
+        return None
+    for separator in ("_", "-", " ", ".", "/"):
+        endings = tuple(separator + name for name in names)
+        if len(names) > 1 and sample.iloc[:, 0].str.endswith(endings).all():
+            return Form("long", f"its ids end in {separator!r} and {name_few(sorted(names))}", "", {"separator": separator})
+    return None
 
 
 def propose_flip(task: Task, columns: Sequence[str]) -> tuple[bool, str, str]:

@@ -34,7 +34,7 @@ class RareClasses:
 
 
 def rare_classes(competition: Competition, folds: Folds) -> list[RareClasses]:
-    """What rare classes there are, target by target; targets without any are left out."""
+    """What rare classes there are (in the first repeat), target by target; targets without any are left out."""
     units = unit_table(competition.tables)
     fold, found = folds.of(units["id"]), []
     for target in competition.task.targets:
@@ -43,10 +43,10 @@ def rare_classes(competition: Competition, folds: Folds) -> list[RareClasses]:
         values = encode_targets(competition.task.only(target.name), units)[target.name]
         unit, label = np.nonzero(values > 0) if target.kind == "multilabel" else (np.arange(len(values)), values)
         width = len(target.classes)
-        counts = np.zeros((width, folds.count + 1), dtype=np.int64)
+        counts = np.zeros((width, folds.per_repeat + 1), dtype=np.int64)
         np.add.at(counts, (label, fold[unit] + 1), 1)
         totals = counts.sum(axis=1)
-        rare = [position for position in np.argsort(totals, kind="stable").tolist() if totals[position] < folds.count]
+        rare = [position for position in np.argsort(totals, kind="stable").tolist() if totals[position] < folds.per_repeat]
         if not rare:
             continue
         scored = counts[:, 1:].sum(axis=1)

@@ -17,20 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from comp.blend import RunResult, run_blend
+from comp.blend import run_blend
 from comp.changes import remember_parents, tell_changed_parents
 from comp.competition import encode_targets, unit_table
 from comp.errors import RunError, RunInterrupted, WorkspaceError
 from comp.events import Emit, Event, EventLog, FoldSkipped, Notice, RunFinished, RunStopped, Tick, to_record
+from comp.given import RunResult
+from comp.imported import run_imported
 from comp.manifest import Manifest, load_manifest
-from comp.merge import merge_run
+from comp.merge import make_chain, merge_run
 from comp.plan import RunPlan, describe_test_set, open_loggers, open_run, plan_run, tell_logger
 from comp.project import Project
 from comp.report.html import write_report
 from comp.runs import FULL, fold_folder, read_fold
 
 if TYPE_CHECKING:
-    from comp.material import Material
+    from comp.material import AskTeachers, Material
 
 WAIT_S = 1.0
 
@@ -60,13 +62,15 @@ def run_experiment(
     """
     manifest = load_manifest(project, name, sets, folds, library=True)
     tell_changed_parents(manifest, emit)
-    if manifest.is_blend:
-        refuse_for_blend(name, {"--folds": folds, "--only": only, "--full": full, "--debug": debug})
-        result = run_blend(project, manifest, emit)
+    if manifest.is_blend or manifest.is_imported:
+        what = "is a blend, which" if manifest.is_blend else "was imported, and"
+        refuse_training(f"{name} {what} trains nothing", {"--folds": folds, "--only": only, "--full": full, "--debug": debug})
+        result = (run_blend if manifest.is_blend else run_imported)(project, manifest, emit)
         remember_parents(manifest)
         return result
     plan = plan_run(project, shorten(manifest) if debug else manifest, debug)
     wanted = choose_folds(plan, only, full)
+    make_chain(manifest, plan.competition.task)  # what does not fit is said before training, not after
     plan = open_run(plan)
     if not debug:
         remember_parents(manifest)
@@ -87,11 +91,11 @@ def run_experiment(
     return RunResult(plan.run.digest, plan.run.folder, complete, scores)
 
 
-def refuse_for_blend(name: str, given: dict[str, Any]) -> None:
+def refuse_training(why: str, given: dict[str, Any]) -> None:
     """Raises WorkspaceError: a wish that only training could fulfil."""
     refused = [option for option, value in given.items() if value]
     if refused:
-        raise WorkspaceError(f"{name} is a blend, which trains nothing: {', '.join(refused)} cannot be honoured.")
+        raise WorkspaceError(f"{why}: {', '.join(refused)} cannot be honoured.")
 
 
 def shorten(manifest: Manifest) -> Manifest:
@@ -124,6 +128,7 @@ def train_folds(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable
         else:
             pending.append(fold)
     material: Material | None = None
+    teachers: AskTeachers | None = None
     told: set[str] = set()
     while pending:
         if stop():
@@ -140,7 +145,8 @@ def train_folds(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable
                 emit(FoldSkipped(fold, "complete"))
             else:
                 material = material or open_all(plan, wanted, emit, stop)
-                material.train_fold(fold, stop)
+                teachers = teachers or open_teachers(plan)
+                material.train_fold(fold, stop, teachers)
             pending.remove(fold)
         finally:
             lock.release()
@@ -152,6 +158,14 @@ def open_all(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable[[]
     material = open_material(plan, emit, stop)
     emit(material.describe_start(wanted))
     return material
+
+
+def open_teachers(plan: RunPlan) -> AskTeachers | None:
+    if not plan.teachers:
+        return None
+    from comp.teachers import Teachers
+
+    return Teachers(plan).of
 
 
 def take_free_fold(plan: RunPlan, pending: Sequence[str]) -> tuple[FileLock | None, str, list[str]]:
@@ -197,7 +211,9 @@ def open_readers(plan: RunPlan, emit: Emit, again: str) -> Iterator[Emit]:
         yield tell
     except RunInterrupted as interrupted:
         tell(RunStopped("interrupted"))
-        raise RunInterrupted(f"interrupted; everything is saved: `{again}` goes on where it stopped.") from interrupted
+        kept = f"{interrupted.lost}; the rest is saved" if interrupted.lost else "everything is saved"
+        where = "" if interrupted.lost else " where it stopped"
+        raise RunInterrupted(f"interrupted; {kept}: `{again}` goes on{where}.") from interrupted
     except RunError as error:
         tell(RunStopped(str(error)))
         raise

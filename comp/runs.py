@@ -43,8 +43,17 @@ class Run:
         return bool(self.state.get("blend"))
 
     @property
+    def is_imported(self) -> bool:
+        return bool(self.state.get("imported"))
+
+    @property
+    def is_given(self) -> bool:
+        """Whether its predictions were blended or imported: it has neither weights nor folds of its own."""
+        return self.is_blend or self.is_imported
+
+    @property
     def done(self) -> list[str]:
-        if self.is_blend:
+        if self.is_given:
             return self.folds if (self.folder / "scores.json").exists() else []
         return [fold for fold in self.folds if (fold_folder(self.folder, fold) / "fold.json").exists()]
 
@@ -66,6 +75,12 @@ class Run:
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
+def scored_file(run_folder: Path) -> Path:
+    """The OOF that scores.json is of: after post, where the run has any."""
+    file = run_folder / "post.parquet"
+    return file if file.exists() else run_folder / "oof.parquet"
+
+
 def read_fold(folder: Path) -> dict[str, Any] | None:
     """fold.json of a complete fold, or None.
 
@@ -83,6 +98,17 @@ def read_fold(folder: Path) -> dict[str, Any] | None:
 
 def fold_folder(run_folder: Path, fold: str) -> Path:
     return run_folder / (FULL if fold == FULL else f"fold{fold}")
+
+
+def seed_folder(fold: Path, seed: int) -> Path:
+    """Where a fold that is trained with several seeds keeps one of them."""
+    return fold / f"seed{seed}"
+
+
+def list_seeds(fold: Path) -> list[int | None]:
+    """The seeds that a complete fold was trained with; [None] where there is one alone, in the fold's own folder."""
+    record = read_fold(fold) or {}
+    return [int(seed) for seed in record["seeds"]] if record.get("seeds") else [None]
 
 
 def list_runs(project: Project, name: str) -> list[Run]:

@@ -1,4 +1,4 @@
-"""`comp score`: a finished run scored anew, by today's metric and tta, without training."""
+"""`comp score`: a finished run scored anew, by today's metric, tta and post, without training."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from comp.views import missing_views
 
 
 def score_run(project: Project, reference: str, metric: str | None, emit: Emit) -> dict[str, Any]:
-    """Scores of a stored run. With `metric` (a name, or a mapping such as `{use: f1, average: macro}`) only shown;
-    without, the run's scores.json and its two files are rewritten for today's metric and tta.
+    """Scores of a stored run. With `metric` (a name, or a mapping such as `{use: f1, average: micro}`) only shown;
+    without, the run's scores.json and its files are rewritten for today's metric, tta and post.
 
     Raises:
         WorkspaceError: there is no run.
         ManifestError: no such metric.
     """
     plan = plan_finished(project, reference, emit, partial=True)
+    decides = plan.manifest.values["metric"]
     if metric is not None:
         plan = plan.with_values(metric=plan.manifest.parse_plugin("metric", metric), also=[])
     complete_views(plan, emit)
-    return merge_run(plan, write=metric is None) or {}
+    return merge_run(plan, write=metric is None, decides=decides) or {}
 
 
 def complete_views(plan: RunPlan, emit: Emit, full: bool = False) -> None:
     """Predict the views that the manifest's tta means and the run does not have yet, held-out and test alike."""
-    if plan.run.is_blend:
+    if plan.run.is_given:
         return
     folds = [*plan.run.done, *([FULL] if full else [])]
     lacking = [fold for fold in folds if lacks_views(plan, fold)]

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from comp.api import Spec
 from comp.errors import PluginError
-from comp.keys import KIT_PARAMETERS, PLAIN, SECTIONS, SLOTS, STAGE_KEYS, STAGE_PARAMETERS
+from comp.keys import KIT_PARAMETERS, LISTS, PLAIN, SECTIONS, SLOTS, STAGE_KEYS, STAGE_PARAMETERS
 from comp.project import suggest
 from comp.source import REQUIRED, Parameter, Plugin, read_annotation
 
@@ -113,8 +114,9 @@ def show(value: Any) -> str:
 
 
 def show_type(annotation: str) -> str:
-    """`Literal['auto'] | int` as people read it: `'auto' | int`."""
-    return re.sub(r"Literal\[([^\]]*)\]", lambda match: match[1].replace(", ", " | "), annotation)
+    """`Literal['auto'] | int` as people read it: `'auto' | int`; a Spec as it is written in a manifest."""
+    text = re.sub(r"Literal\[([^\]]*)\]", lambda match: match[1].replace(", ", " | "), annotation)
+    return re.sub(r"\bSpec\b", "{use: …}", text)
 
 
 def _name_type(value: Any) -> str:
@@ -173,6 +175,10 @@ def _schema_of_keys(of_kind: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         found[key] = {"description": slot.help, **schema}
     for key, parameters in SECTIONS.items():
         found[key] = {"type": ["object", "null"], "properties": _schema_of(parameters), "additionalProperties": False}
+    for key, parameters in LISTS.items():
+        required = [parameter.name for parameter in parameters if parameter.default is REQUIRED]
+        item = {"type": "object", "properties": _schema_of(parameters), "required": required, "additionalProperties": False}
+        found[key] = {"type": ["array", "null"], "items": item}
     stage = {**_schema_of(STAGE_PARAMETERS), **{key: {"$ref": f"#/properties/{key}"} for key in STAGE_KEYS}}
     found["stages"] = {
         "type": ["array", "null"],
@@ -198,17 +204,17 @@ def _choose(plugin: Plugin) -> tuple[dict[str, Any], dict[str, Any]]:
         form: dict[str, Any] = {"type": "string", "pattern": f"^{plugin.prefix.replace('.', '[.]')}"}
     else:
         form = {"const": plugin.name}
-    then: dict[str, Any] = {"properties": {"use": True, **_schema_of(list_parameters(plugin))}}
+    then: dict[str, Any] = {"properties": {"use": True, **_schema_of(list_parameters(plugin), plugin.kind)}}
     if not plugin.open:
         then["additionalProperties"] = False
     return {**form, "description": plugin.summary}, {"if": {"properties": {"use": form}, "required": ["use"]}, "then": then}
 
 
-def _schema_of(parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """Parameter -> its JSON Schema. Null is always allowed: it restores the default."""
+def _schema_of(parameters: Sequence[Parameter], kind: str = "") -> dict[str, Any]:
+    """Parameter -> its JSON Schema. Null is always allowed: it restores the default. `kind`: whose parameters, for a Spec."""
     found = {}
     for parameter in parameters:
-        schema = _schema_of_type(read_annotation(parameter.annotation))
+        schema = _schema_of_type(read_annotation(parameter.annotation), kind)
         text = {"description": parameter.help} if parameter.help else {}
         default = {} if parameter.default is REQUIRED else {"default": parameter.default}
         found[parameter.name] = {"anyOf": [schema, {"type": "null"}], **text, **default}
@@ -221,25 +227,28 @@ JSON_TYPES: dict[Any, str] = {
 }  # fmt: skip
 
 
-def _schema_of_type(form: Any) -> dict[str, Any]:
+def _schema_of_type(form: Any, kind: str) -> dict[str, Any]:
     arguments = typing.get_args(form)
     if form is None or form is type(None):
         return {"type": "null"}
+    if form is Spec:
+        return {"$ref": f"#/$defs/{kind}"}
     if form in JSON_TYPES:
         return {"type": JSON_TYPES[form]}
+    parts = functools.partial(map, lambda part: _schema_of_type(part, kind))
     by_origin: dict[Any, Callable[[], dict[str, Any]]] = {
         Literal: lambda: {"enum": list(arguments)},
-        types.UnionType: lambda: {"anyOf": [_schema_of_type(part) for part in arguments]},
-        typing.Union: lambda: {"anyOf": [_schema_of_type(part) for part in arguments]},
-        list: lambda: {"type": "array", "items": _schema_of_type(arguments[0])},
-        dict: lambda: {"type": "object", "additionalProperties": _schema_of_type(arguments[-1])},
-        tuple: lambda: _schema_of_tuple(arguments),
+        types.UnionType: lambda: {"anyOf": [*parts(arguments)]},
+        typing.Union: lambda: {"anyOf": [*parts(arguments)]},
+        list: lambda: {"type": "array", "items": _schema_of_type(arguments[0], kind)},
+        dict: lambda: {"type": "object", "additionalProperties": _schema_of_type(arguments[-1], kind)},
+        tuple: lambda: _schema_of_tuple(arguments, kind),
     }
     return by_origin[typing.get_origin(form)]()
 
 
-def _schema_of_tuple(arguments: tuple[Any, ...]) -> dict[str, Any]:
+def _schema_of_tuple(arguments: tuple[Any, ...], kind: str) -> dict[str, Any]:
     if arguments[-1:] == (...,):
-        return {"type": "array", "items": _schema_of_type(arguments[0])}
-    items, count = [_schema_of_type(part) for part in arguments], len(arguments)
+        return {"type": "array", "items": _schema_of_type(arguments[0], kind)}
+    items, count = [_schema_of_type(part, kind) for part in arguments], len(arguments)
     return {"type": "array", "prefixItems": items, "minItems": count, "maxItems": count}

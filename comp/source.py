@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from comp.api import KINDS, OFFERS
+from comp.api import KINDS, OFFERS, Spec
 
-ANNOTATIONS: dict[str, Any] = {known.__name__: known for known in (bool, int, float, str, list, tuple, dict)} | {"Path": Path}
-CLOSED_SET = "bool int float str Path Literal list tuple dict None and their unions"
+ANNOTATIONS: dict[str, Any] = {known.__name__: known for known in (bool, int, float, str, list, tuple, dict, Path, Spec)}
+CLOSED_SET = "bool int float str Path Spec Literal list tuple dict None and their unions"
 
 
 class Required:
@@ -47,6 +47,11 @@ class Parameter:
     default: Any = REQUIRED
     help: str = ""
 
+    @property
+    def nests(self) -> bool:
+        """Whether it holds other plugins of the same kind."""
+        return re.search(r"\bSpec\b", self.annotation) is not None
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -57,6 +62,7 @@ class Plugin:
         supplied: what the kit gives it, in its order (before the `/`).
         family: prefix that ends in a dot, or the parameter that holds a library's name; None: not a family.
         open: it takes `**arguments`, which it passes through to a library.
+        example: what a manifest may write for it, as YAML: the docstring's line `Example: {use: …}`; empty where it has none.
         names, signature: functions of the module that describe the library (comp.api.plugin).
     """
 
@@ -73,6 +79,7 @@ class Plugin:
     open: bool = False
     names: str | None = None
     signature: str | None = None
+    example: str = ""
     origin: Literal["built-in", "workspace", "experiment", "package"] = "built-in"
 
     @property
@@ -144,7 +151,7 @@ def _read_plugin(node: Definition, decorator: ast.Call, file: Path, module: str,
         raise SourceFault("takes **arguments but declares no family, so they cannot be checked")
     return Plugin(
         kind=kind, name=node.name, file=file, line=node.lineno, module=module, summary=doc.partition("\n")[0].strip(), doc=doc,
-        supplied=supplied, parameters=keywords, open=has_open, origin=origin, **marks,
+        supplied=supplied, parameters=keywords, open=has_open, example=_read_example(doc), origin=origin, **marks,
     )  # fmt: skip
 
 
@@ -262,3 +269,8 @@ def _read_help(doc: str) -> dict[str, str]:
         else:
             found.update({name: f"{found[name]} {line.strip()}".strip() for name in names})
     return found
+
+
+def _read_example(doc: str) -> str:
+    found = re.search(r"^Example: *(\{.*\})\s*$", doc, re.MULTILINE)
+    return found[1] if found else ""

@@ -44,6 +44,23 @@ def NAME(units: Units, /, *, folds: int = 5) -> np.ndarray:
     """
     return np.arange(len(units.table)) % folds
 ''',
+    "preprocess": '''
+import numpy as np
+
+from comp.api import Preprocess, plugin
+
+@plugin("preprocess")
+def NAME(*, share: float = 0.8) -> Preprocess:
+    """Keeps the middle of every image.
+
+    Args:
+        share: of its height and width, from 0 to 1.
+    """
+    def cut(image: np.ndarray, ref: str) -> np.ndarray:
+        top, left = (round(side * (1 - share) / 2) for side in image.shape[:2])
+        return image[top : image.shape[0] - top, left : image.shape[1] - left]
+    return cut
+''',
     "augment": '''
 import albumentations
 
@@ -224,6 +241,23 @@ def NAME(*, turns: int = 2) -> dict[str, View]:
         turns: how many quarters.
     """
     return {"NAME": lambda images: images.rot90(turns, dims=(2, 3))}
+''',
+    "post": '''
+import numpy as np
+
+from comp.api import plugin
+
+@plugin("post")
+class NAME:
+    """Moves values by their mean error.
+
+    Args:
+        share: how much of it, from 0 to 1."""
+    def __init__(self, *, share: float = 1.0) -> None: self.share, self.move = share, 0.0
+    def fit(self, predictions, targets) -> None: self.move = self.share * float((targets - predictions).mean())
+    def apply(self, predictions) -> np.ndarray: return predictions + self.move
+    def state(self) -> dict: return {"move": self.move}
+    def load(self, state: dict) -> None: self.move = state["move"]
 ''',
     "blend": '''
 import numpy as np

@@ -1,7 +1,8 @@
 """The image store: every image decoded and resized once, kept as one uint8 array in a file that all processes map.
 
 A store is a folder under `.comp/cache/` named by what it was made from (references, sizes and times of the files, reader,
-size, fit, channels), so a changed image makes another store, and any of them can be deleted. Building is comp.store_build's.
+preprocess steps, size, fit, channels), so a changed image makes another store, and any of them can be deleted. Building is
+comp.store_build's.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from comp.api import STACK, Read
+from comp.decoding import Size
 from comp.errors import ImageError
-from comp.images import Read, Size, list_bad, read_own
+from comp.images import list_bad, list_sources, read_own
+from comp.steps import NO_STEPS, Steps
 from comp.store_build import FORMAT, PIXELS, Progress, Source, StoreForm, build_store, lock_build, read_record
 
 _WAYS_OUT = ", or have them left out (on_bad_image: skip; for a test set, comp predict --on-bad-image mean)"
@@ -55,6 +59,10 @@ class ImageStore:
         """(n,) positions -> (n, H, W, C) uint8, a copy."""
         return self.pixels[self.rows[positions]]
 
+    def pictures(self, positions: np.ndarray) -> Iterator[np.ndarray]:
+        """(n,) positions -> each (H, W, C) uint8, not copied."""
+        return map(self.pixels.__getitem__, self.rows[positions].tolist())
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pixels": None}
 
@@ -71,6 +79,7 @@ def open_store(
     progress: Progress | None = None,
     workers: int = 0,
     *,
+    steps: Steps = NO_STEPS,
     notice: Callable[[str], None] | None = None,
 ) -> ImageStore:
     """The store of these images, from the cache or built now by a pool of threads.
@@ -84,6 +93,7 @@ def open_store(
         on_bad: error raises; skip and mean return a store with `bad` filled (what to leave out is the caller's decision).
         progress: called with (images done, images in all) while it is built.
         workers: threads; 0: one per core.
+        steps: what is done to each image before it is resized.
         notice: called with a sentence when another process is building the same store and this one waits.
 
     Raises:
@@ -94,7 +104,7 @@ def open_store(
     names = list(dict.fromkeys(refs))
     index = {ref: row for row, ref in enumerate(names)}
     rows = np.fromiter((index[ref] for ref in refs), np.int64, len(refs))
-    source = Source(root, form, read)
+    source = Source(root, form, read, steps)
     folder = cache / _work_out_key(names, source)
     with lock_build(folder, notice):
         bad = read_record(folder)
@@ -107,19 +117,27 @@ def open_store(
 
 
 def _work_out_key(names: Sequence[str], source: Source) -> str:
-    root, form, read = source.root, source.form, source.read
-    digest = hashlib.sha256(json.dumps([FORMAT, form.size, form.fit, form.channels, str(root.resolve())]).encode())
-    files = 0
+    root, form, read, steps = source.root, source.form, source.read, source.steps
+    given = [FORMAT, form.size, form.fit, form.channels, str(root.resolve()), getattr(read, "key", ""), steps.name]
+    digest = hashlib.sha256(json.dumps(given).encode())
+    look = functools.cache(functools.partial(_look_at, root))  # an archive holds many images
+    whole = True
     for ref in names:
-        try:
-            facts = os.stat(os.path.join(root, ref))
-            digest.update(f"{ref}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-            files += 1
-        except (OSError, ValueError):
-            digest.update(f"{ref}\0-\n".encode())
+        seen = [look(path) for path in list_sources(ref, read)]
+        whole = whole and all(seen)
+        digest.update(f"{ref}\0{'|'.join(seen)}\0{steps.describe(ref)}\n".encode())
     if read is not None:
-        digest.update(_identify_reader(read, names if files < len(names) else ()))
+        digest.update(_identify_reader(read, () if whole else [part for ref in names for part in ref.split(STACK) if part]))
     return digest.hexdigest()[:16]
+
+
+def _look_at(root: Path, path: str) -> str:
+    """Size and time of a file; empty where there is none."""
+    try:
+        facts = os.stat(os.path.join(root, path))
+    except (OSError, ValueError):
+        return ""
+    return f"{facts.st_size} {facts.st_mtime_ns}"
 
 
 def _identify_reader(read: Read, names: Sequence[str]) -> bytes:

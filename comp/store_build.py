@@ -19,11 +19,14 @@ import cv2
 import numpy as np
 from filelock import FileLock, Timeout
 
+from comp.api import STACK, Read
+from comp.decoding import Size
 from comp.errors import ImageError, WorkspaceError
-from comp.images import Read, Size, bare_reason, read_image, read_own, resize_image, to_channels
+from comp.images import bare_reason, read_image, read_own, resize_image, to_channels
 from comp.project import atomic_write
+from comp.steps import NO_STEPS, Steps
 
-FORMAT = 1
+FORMAT = 2
 PIXELS = "pixels.u8"
 Progress = Callable[[int, int], None]
 
@@ -58,19 +61,31 @@ class StoreForm:
 
 @dataclass(frozen=True)
 class Source:
-    """Where images come from, in the form in which they are kept."""
+    """Where images come from, in the form in which they are kept. A stack's images lie one after another in the channels."""
 
     root: Path
     form: StoreForm
     read: Read | None
+    steps: Steps = NO_STEPS
 
     def __call__(self, ref: str) -> np.ndarray:
+        parts = ref.split(STACK)
+        channels, rest = divmod(self.form.channels, len(parts))
+        if rest or not channels:
+            raise ImageError(f"a stack of {len(parts)} images, but image.channels is {self.form.channels}; wanted a multiple")
+        images = [self.read_part(part, channels) for part in parts]
+        return np.ascontiguousarray(images[0] if len(images) == 1 else np.concatenate(images, axis=2))
+
+    def read_part(self, ref: str, channels: int) -> np.ndarray:
+        """(height, width, channels) uint8; black where there is none."""
         form = self.form
-        if self.read is None:
-            image = read_image(self.root / ref, form.size, form.channels)
-        else:
-            image = to_channels(read_own(self.read, ref), form.channels)
-        return np.ascontiguousarray(resize_image(image, form.size, form.fit))
+        if not ref:
+            return np.zeros((*form.size, channels), np.uint8)
+        # A step wants the whole picture: a face in a JPEG of an eighth has an eighth of its pixels.
+        size = None if self.steps else form.size
+        given = None if self.steps else channels
+        image = read_image(self.root / ref, size, given) if self.read is None else read_own(self.read, ref, size, given)
+        return resize_image(to_channels(self.steps(image, ref), channels), form.size, form.fit)
 
 
 def read_record(folder: Path) -> dict[str, str] | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from comp.ids import SHOWN, name_ids
 from comp.ledger import Entry, append_entry, read_ledger, write_now
 from comp.predictions import Predictions
 from comp.project import Project, atomic_write, hash_file
+from comp.sample import id_first, name_rows, numbers_rows
 
 FORMAT = 1
 SUM_TOLERANCE = 1e-6
@@ -44,41 +45,72 @@ class Submitted:
 
 
 def build_submission(
-    catalog: Catalog, spec: Mapping[str, Any], task: Task, predictions: Predictions, sample: pd.DataFrame | None, id_column: str
+    catalog: Catalog,
+    spec: Mapping[str, Any],
+    task: Task,
+    predictions: Predictions,
+    sample: pd.DataFrame | None,
+    id_column: str,
+    order: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The competition's table from predictions: the form's columns, the sample's order of rows and columns, checked.
+
+    Args:
+        order: the test set's ids in its order, for a sample that numbers its rows instead of naming them.
 
     Raises:
         SubmissionError: all that the sample's form refuses, at once.
     """
-    # A form takes the first column to be the id, wherever the sample has it.
-    seen = None if sample is None else sample[[id_column, *(column for column in sample.columns if column != id_column)]]
-    form = catalog.build("submission", spec, task=task, sample=seen)
+    given = sample
+    if sample is not None and numbers_rows(sample, id_column, predictions.ids.tolist()):
+        sample = name_rows(sample, id_column, order)
+    form = catalog.build("submission", spec, task=task, sample=id_first(sample, id_column))
     frame = form(predictions.ids.tolist(), predictions.values)
     if not isinstance(frame, pd.DataFrame) or not isinstance(getattr(form, "rows_sum_to_one", None), bool):
         raise PluginError(
             f"submission {spec['use']!r} returned {type(frame).__name__}; wanted a table, and the attribute rows_sum_to_one"
         )
+    shape = Shape(getattr(form, "keys", (id_column,)), getattr(form, "separator", None), form.rows_sum_to_one)
     if sample is None:
         frame = frame.rename(columns={frame.columns[0]: id_column})
+        shape = replace(shape, keys=(id_column, *shape.keys[1:]))
     elif set(frame.columns) == set(sample.columns):
-        frame = order_rows(frame[list(sample.columns)], sample, id_column)
-    check_submission(frame, sample, task, id_column, rows_sum_to_one=form.rows_sum_to_one)
-    return frame
+        frame = order_rows(frame[list(sample.columns)], sample, shape.keys)
+    check_submission(frame, sample, task, shape)
+    return frame if given is sample else frame.assign(**{id_column: given[id_column]})
 
 
-def order_rows(frame: pd.DataFrame, sample: pd.DataFrame, id_column: str) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Shape:
+    """What a form says of its table.
+
+    Attributes:
+        keys: the columns that name a row together; the others hold answers.
+        separator: what joins several answers in a cell; None: a cell is one answer.
+    """
+
+    keys: tuple[str, ...]
+    separator: str | None = None
+    rows_sum_to_one: bool = False
+
+
+def join_keys(frame: pd.DataFrame, keys: Sequence[str]) -> pd.Index:
+    """What each row is called."""
+    if len(keys) == 1:
+        return pd.Index(frame[keys[0]])
+    return pd.Index([" / ".join(parts) for parts in zip(*(frame[key].astype(str) for key in keys), strict=True)], dtype=object)
+
+
+def order_rows(frame: pd.DataFrame, sample: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """The rows in the sample's order; as they were where the ids are not the same (check_submission then says which)."""
-    ids = pd.Index(frame[id_column])
+    ids = join_keys(frame, keys)
     if not ids.is_unique or len(ids) != len(sample):
         return frame
-    place = ids.get_indexer(pd.Index(sample[id_column]))
+    place = ids.get_indexer(join_keys(sample, keys))
     return frame if (place < 0).any() else frame.iloc[place].reset_index(drop=True)
 
 
-def check_submission(
-    frame: pd.DataFrame, sample: pd.DataFrame | None, task: Task, id_column: str, *, rows_sum_to_one: bool
-) -> None:
+def check_submission(frame: pd.DataFrame, sample: pd.DataFrame | None, task: Task, shape: Shape) -> None:
     """Check columns, ids, order of rows, and every answer's form and range.
 
     Args:
@@ -87,10 +119,11 @@ def check_submission(
     Raises:
         SubmissionError: with all faults.
     """
-    faults = _check_columns(frame, sample, id_column)
+    faults = _check_columns(frame, sample, shape.keys[0])
     if not faults:
-        faults = [*_check_ids(frame, sample, id_column), *_check_answers(frame, sample, task, id_column)]
-        faults += _check_sums(frame, id_column) if rows_sum_to_one else []
+        ids = join_keys(frame, shape.keys)
+        faults = [*_check_ids(ids, sample, shape.keys), *_check_answers(frame, ids, sample, task, shape)]
+        faults += _check_sums(frame, ids, shape.keys) if shape.rows_sum_to_one else []
     if faults:
         raise SubmissionError(
             "\n".join(
@@ -154,8 +187,7 @@ def _check_columns(frame: pd.DataFrame, sample: pd.DataFrame | None, id_column: 
     return [f"columns {', '.join(have)}; the sample has {', '.join(wanted)}: {'; '.join(said) or 'another order'}"]
 
 
-def _check_ids(frame: pd.DataFrame, sample: pd.DataFrame | None, id_column: str) -> list[str]:
-    ids = pd.Index(frame[id_column])
+def _check_ids(ids: pd.Index, sample: pd.DataFrame | None, keys: Sequence[str]) -> list[str]:
     faults = []
     if len(ids) == 0:
         faults.append("no rows: the run had no test images. `comp predict` makes predictions for a test set that came later")
@@ -164,7 +196,7 @@ def _check_ids(frame: pd.DataFrame, sample: pd.DataFrame | None, id_column: str)
         faults.append(f"{name_ids(again)} more than once")
     if sample is None:
         return faults
-    wanted = pd.Index(sample[id_column])
+    wanted = join_keys(sample, keys)
     missing, extra = wanted[~wanted.isin(ids)].unique(), ids[~ids.isin(wanted)].unique()
     if len(missing):
         faults.append(f"{name_ids(missing)} of the sample's {len(wanted)} have no prediction")
@@ -183,28 +215,30 @@ def _check_ids(frame: pd.DataFrame, sample: pd.DataFrame | None, id_column: str)
     return [f"rows in another order than the sample's, from row {first + 1} on ({ids[first]!r}, wanted {wanted[first]!r})"]
 
 
-def _check_answers(frame: pd.DataFrame, sample: pd.DataFrame | None, task: Task, id_column: str) -> list[str]:
+def _check_answers(frame: pd.DataFrame, ids: pd.Index, sample: pd.DataFrame | None, task: Task, shape: Shape) -> list[str]:
     faults = []
     numbers = [target.name for target in task.targets if target.kind == "regression"]
-    for column in frame.columns.drop(id_column):
-        answers, ids = frame[column], frame[id_column]
+    columns = frame.columns.drop(list(shape.keys))
+    for column in columns:
+        answers = frame[column]
         example = pd.Series([], dtype=str) if sample is None else sample[column][sample[column] != ""]
         if pd.api.types.is_float_dtype(answers):
             bad = ~np.isfinite(answers.to_numpy())
-            faults += [f"{column}: no number (NaN or infinite) for {name_ids(ids[bad].to_numpy())}"] if bad.any() else []
-            is_value = column in numbers or len(numbers) == len(task.targets)
+            faults += [f"{column}: no number (NaN or infinite) for {name_ids(ids[bad])}"] if bad.any() else []
+            # One column may hold the answers of all targets, a row each.
+            is_value = column in numbers or len(numbers) == len(task.targets) or (numbers and len(columns) == 1)
             wild = (answers < 0) | (answers > 1)
             if wild.any() and not is_value:
                 faults.append(
-                    f"{column}: {answers[wild].iloc[0]:g} is no probability (0 to 1), for {name_ids(ids[wild].to_numpy())}"
+                    f"{column}: {answers[wild].iloc[0]:g} is no probability (0 to 1), for {name_ids(ids[wild])}"
                 )
             text = [value for value in example.unique() if not _is_number(value)]
             faults += [f"{column}: numbers, where the sample has text ({text[0]!r})"] if len(text) else []
             continue
         empty = answers.isna() | (answers.astype(str) == "")
         if empty.any() and (sample is None or not (sample[column] == "").any()):
-            faults.append(f"{column}: no answer for {name_ids(ids[empty].to_numpy())}")
-        faults += _check_text(column, answers[~empty].astype(str), example)
+            faults.append(f"{column}: no answer for {name_ids(ids[empty])}")
+        faults += _check_text(column, *(_split(cells, shape.separator) for cells in (answers[~empty].astype(str), example)))
     return faults
 
 
@@ -221,6 +255,10 @@ def _check_text(column: str, answers: pd.Series, example: pd.Series) -> list[str
     return []
 
 
+def _split(cells: pd.Series, separator: str | None) -> pd.Series:
+    return cells if separator is None else cells.str.split(separator).explode()
+
+
 def _is_number(text: str) -> bool:
     try:
         return bool(np.isfinite(float(text)))
@@ -228,12 +266,9 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _check_sums(frame: pd.DataFrame, id_column: str) -> list[str]:
-    answers = frame.drop(columns=id_column).select_dtypes("float")
+def _check_sums(frame: pd.DataFrame, ids: pd.Index, keys: Sequence[str]) -> list[str]:
+    answers = frame.drop(columns=list(keys)).select_dtypes("float")
     off = (answers.sum(axis=1) - 1).abs() > SUM_TOLERANCE
     if not off.any():
         return []
-    return [
-        f"rows must sum to 1 (within {SUM_TOLERANCE:g}): {answers[off].iloc[0].sum():.6g} for "
-        f"{name_ids(frame.loc[off, id_column].to_numpy())}"
-    ]
+    return [f"rows must sum to 1 (within {SUM_TOLERANCE:g}): {answers[off].iloc[0].sum():.6g} for {name_ids(ids[off])}"]

@@ -13,7 +13,7 @@ import pandas as pd
 from comp.errors import WorkspaceError
 from comp.events import Emit, Notice
 from comp.finished import plan_finished
-from comp.merge import average_oof, demand_tests, score_oof
+from comp.merge import apply_post, average_oof, demand_tests, score_oof
 from comp.plan import RunPlan, describe_git, describe_test_set
 from comp.project import Project
 from comp.runs import FULL, list_runs
@@ -76,10 +76,10 @@ def submit_experiment(
     if not plan.run.complete:
         warnings.append(f"partial: {len(plan.run.done)} of {len(plan.run.folds)} folds")
     complete_views(plan, emit, full)
-    scores = score_oof(plan, average_oof(plan, plan.run.done), plan.run.done)
+    scores, _ = score_oof(plan, average_oof(plan, plan.run.done), plan.run.done)
     if full:
         warnings.append("full: one model trained on everything; the CV beside it is that of the folds")
-    frame = make_frame(plan, [FULL] if full else plan.run.done)
+    frame = make_frame(plan, [FULL] if full else plan.run.done, scores)
     tests = plan.competition.tables.test
     if tests is not None and len(tests) and (stub := describe_test_set(plan.competition.tables)):
         warnings.append(stub)
@@ -97,11 +97,11 @@ def submit_experiment(
 def refuse_wishes(plan: RunPlan, tta: Sequence[str] | None, full: bool) -> None:
     """Raises WorkspaceError: what is asked for is not in this run."""
     name = plan.manifest.name
-    if plan.run.is_blend and (tta or full):
+    if plan.run.is_given and (tta or full):
         asked = "--tta" if tta else "--full"
-        raise WorkspaceError(
-            f"{name} is a blend, which has no model of its own: {asked} cannot be honoured; it is for its members."
-        )
+        what = "is a blend, which has no model of its own" if plan.run.is_blend else "was imported, without its model"
+        where = "; it is for its members." if plan.run.is_blend else "."
+        raise WorkspaceError(f"{name} {what}: {asked} cannot be honoured{where}")
     if full and not plan.run.has_full:
         others = [run.digest for run in list_runs(plan.project, name) if run.complete and run.has_full]
         there = f"; {', '.join(f'{name}@{digest}' for digest in others)} has one" if others else ""
@@ -111,11 +111,13 @@ def refuse_wishes(plan: RunPlan, tta: Sequence[str] | None, full: bool) -> None:
         )
 
 
-def make_frame(plan: RunPlan, folds: list[str]) -> pd.DataFrame:
-    """The competition's table, checked against the sample."""
+def make_frame(plan: RunPlan, folds: list[str], scores: Mapping[str, Any]) -> pd.DataFrame:
+    """The competition's table, by the post that `scores` were made with, checked against the sample."""
     tables = plan.competition.tables
     spec, catalog = plan.manifest.values["submission"], plan.manifest.catalog
-    return build_submission(catalog, spec, plan.competition.task, demand_tests(plan, folds), tables.sample, tables.id_column)
+    test = apply_post(plan, demand_tests(plan, folds), scores)
+    order = None if tables.test is None else tables.test["id"].drop_duplicates().tolist()
+    return build_submission(catalog, spec, plan.competition.task, test, tables.sample, tables.id_column, order)
 
 
 def score_locally(plan: RunPlan, frame: pd.DataFrame) -> dict[str, float]:
@@ -141,8 +143,10 @@ def describe_submission(plan: RunPlan, scores: Mapping[str, Any], full: bool) ->
         "metric": scores["metric"],
         "cv": scores["pooled"],
         "cv_std": scores["std"],
+        "cv_raw": scores.get("raw", scores)["pooled"],
         "coverage": scores["coverage"],
         "tta": values["tta"],
+        "post": scores["post"],
         "submission": values["submission"],
         # What trained is the run's to say: its sources may have been edited since.
         "plugins": {**plan.manifest.plugin_hashes(), **run.state["plugins"]},

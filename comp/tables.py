@@ -5,12 +5,21 @@ What the targets mean is competition's business.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from comp.api import Tables, Target, Task
+import numpy as np
+import pandas as pd
+
+from comp.api import STACK, Tables, Target, Task
 from comp.errors import DataError
+from comp.images import find_missing
+
+PROBABILITY_FORMS = ("probabilities", "probability")
+"""Submission plugins that write numbers into cells."""
+
+LONG_FORMS = ("long",)
+"""Submission plugins whose columns are no answers of one target each."""
 
 
 def check_tables(tables: Tables) -> list[str]:
@@ -19,7 +28,9 @@ def check_tables(tables: Tables) -> list[str]:
     for name, table in (("training", tables.train), ("test", tables.test)):
         if table is None:
             continue
-        wanted = ["row_id", "id", "image", *(tables.targets if name == "training" else ())]
+        training = name == "training"
+        own = dict.fromkeys([*tables.columns, *((*tables.targets, *tables.auxiliary) if training else ())])
+        wanted = ["row_id", "id", "image", *own]
         absent = [column for column in wanted if column not in table]
         if absent:
             faults.append(
@@ -37,19 +48,39 @@ def check_tables(tables: Tables) -> list[str]:
             faults.append(f"{len(repeated)} row ids stand twice in the {name} table: {name_few(repeated)}")
         if (table["id"] == "").any():
             faults.append(f"the id of {int((table['id'] == '').sum())} rows of the {name} table is empty")
+        stacked = {str(image).count(STACK) + 1 for image in table["image"].tolist()} - {tables.views}
+        if stacked:
+            faults.append(f"the {name} table has rows of {max(stacked)} images; its dataset promises {tables.views} a row")
+    faults += check_weight(tables)
     if not len(tables.train):
         faults.append("the training table has no rows")
     return faults
 
 
-def check_sample(task: Task, tables: Tables, form: str | None) -> list[str]:
+def check_weight(tables: Tables) -> list[str]:
+    """The weights of training rows are numbers from 0 on, and not all of them 0."""
+    column = tables.weight
+    if column is None:
+        return []
+    if column not in tables.train:
+        return [f"the training table has no column {column!r}, which is to be the rows' weight"]
+    numbers = pd.to_numeric(tables.train[column], errors="coerce").to_numpy(dtype=np.float64)
+    wrong = ~(np.isfinite(numbers) & (numbers >= 0))
+    if wrong.any():
+        row = tables.train[wrong].iloc[0]
+        given = f"{row['row_id']}: the weight {column} is {row[column]!r}"
+        return [f"{given}; wanted a number from 0 on ({int(wrong.sum())} such rows)"]
+    return [] if numbers.any() or not len(numbers) else [f"the weight {column} is 0 in every training row"]
+
+
+def check_sample(task: Task, tables: Tables, form: Mapping[str, Any]) -> list[str]:
     """No label that only the sample submission knows, in its cells or as the header of a probability.
 
     Args:
-        form: the submission plugin's name; the cells of `probabilities` are no labels.
+        form: the manifest's `submission`, which says whether the cells of the sample are classes as training writes them.
     """
     sample = tables.sample
-    if sample is None:
+    if sample is None or form.get("use") in LONG_FORMS or form.get("write", "class") != "class":
         return []
     answers = [column for column in sample.columns if column != tables.id_column]
     if len(answers) > 1 and len(task.targets) == 1 and not {target.name for target in task.targets} & set(answers):
@@ -62,7 +93,7 @@ def check_sample(task: Task, tables: Tables, form: str | None) -> list[str]:
         column = target.name if target.name in answers else answers[0] if len(answers) == len(task.targets) == 1 else None
         if (
             column is None
-            or form == "probabilities"
+            or form.get("use") in PROBABILITY_FORMS
             or not target.classes
             or (target.kind == "multilabel" and target.separator is None)
         ):
@@ -93,31 +124,16 @@ def split_answer(cell: str, target: Target) -> list[str]:
 
 
 def check_images(tables: Tables) -> list[str]:
-    """Every image file that the tables name is there. One listing per folder: looking up a million files singly takes minutes."""
-    if tables.read is not None:
-        return []
-    faults, listings = [], {}
+    """Every file that the tables' images are read from is there."""
+    faults = []
     for name, table in (("training", tables.train), ("test", tables.test)):
-        missing = []
-        for image in table["image"].tolist() if table is not None else []:
-            folder, _, file = image.rpartition("/")
-            if folder not in listings:
-                listings[folder] = list_names(tables.root / folder)
-            if file not in listings[folder]:
-                missing.append(image)
+        missing = [] if table is None else find_missing(table["image"].tolist(), tables.root, tables.read)
         if missing:
             faults.append(
                 f"{len(missing)} images of the {name} table are not there: {name_few(missing)} "
                 "(`on_bad_image: skip` leaves them out)"
             )
     return faults
-
-
-def list_names(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
 
 
 def name_few(names: Sequence[str], most: int = 3) -> str:

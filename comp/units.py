@@ -17,8 +17,10 @@ QUANTILES = 10
 class TrainingUnits(Units):
     """Units whose labels are made only when a split asks for them: one-hot, a million rows of many classes fill the memory."""
 
-    def __init__(self, table: pd.DataFrame, strata: np.ndarray, make_labels: Callable[[], np.ndarray]) -> None:
-        for name, value in (("table", table), ("strata", strata), ("_make_labels", make_labels)):
+    def __init__(
+        self, table: pd.DataFrame, strata: np.ndarray, values: np.ndarray, make_labels: Callable[[], np.ndarray]
+    ) -> None:
+        for name, value in (("table", table), ("strata", strata), ("values", values), ("_make_labels", make_labels)):
             object.__setattr__(self, name, value)
 
     @cached_property
@@ -30,7 +32,8 @@ def make_units(competition: Competition) -> TrainingUnits:
     """One row per unit, sorted by id, so that no split depends on the order of the table."""
     table = unit_table(competition.tables).sort_values("id", ignore_index=True)
     targets = encode_targets(competition.task, table)
-    return TrainingUnits(table, find_strata(competition.task, targets), lambda: find_labels(competition.task, targets))
+    strata, values = find_strata(competition.task, targets), find_values(competition.task, targets)
+    return TrainingUnits(table, strata, values, lambda: find_labels(competition.task, targets))
 
 
 def find_strata(task: Task, targets: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -60,3 +63,10 @@ def find_labels(task: Task, targets: Mapping[str, np.ndarray]) -> np.ndarray:
         elif target.kind != "regression":
             parts.append((values[:, None] == np.arange(len(target.classes))).astype(np.float32))
     return np.hstack(parts)
+
+
+def find_values(task: Task, targets: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(U, R) float64: the targets that are numbers, side by side."""
+    count = len(next(iter(targets.values())))
+    numbers = [targets[target.name].reshape(count, -1) for target in task.targets if target.kind == "regression"]
+    return np.hstack([np.zeros((count, 0)), *numbers]).astype(np.float64)

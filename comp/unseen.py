@@ -14,26 +14,42 @@ from typing import Any
 import pandas as pd
 
 from comp.api import Tables
+from comp.catalog import Catalog
 from comp.errors import DataError
 from comp.plan import IMAGE_ENDINGS
 from comp.tables import name_few
 
 
-def list_test(test: Path, tables: Tables, dataset: Mapping[str, Any], ids_have_endings: bool) -> Tables:
-    """The competition's tables with another test set: a folder of images, or a table of them.
+def list_test(test: Path, tables: Tables, dataset: Mapping[str, Any], ids_have_endings: bool, catalog: Catalog) -> Tables:
+    """The competition's tables with another test set, as the dataset's plugin reads it; else a folder or a table of images.
 
     Args:
         dataset: the manifest's mapping, for the columns and the test images' folder that it names.
         ids_have_endings: whether an image's id bears its file's ending, as in the training table.
+        catalog: where the dataset's plugin is found.
 
     Raises:
         DataError: it is neither, or a table's image is not to be found.
     """
+    plugin, _ = catalog.find("dataset", dataset["use"])
+    if hasattr(function := catalog.load(plugin), "unseen") and test.exists():
+        arguments = {key: value for key, value in dataset.items() if key != "use"}
+        found = function.unseen(test, tables, ids_have_endings, tables.facts, **arguments)
+        demand_columns(test, found)
+        return found
     if test.is_dir():
         return replace(tables, test=list_folder(test, ids_have_endings), root=test.resolve(), read=None)
     if test.is_file():
         return replace(tables, test=list_table(test, tables.id_column, dataset), root=test.resolve().parent, read=None)
     raise DataError(f"--test {test}: there is no such folder or table; wanted a folder of images, or a CSV with a row for each.")
+
+
+def demand_columns(test: Path, tables: Tables) -> None:
+    """Raises DataError: what a model takes beside the image is not there."""
+    absent = [column for column in tables.columns if tables.test is not None and column not in tables.test]
+    if absent:
+        names = ", ".join(absent)
+        raise DataError(f"--test {test}: the model takes {names} beside the image; wanted a table with these columns.")
 
 
 def list_folder(folder: Path, ids_have_endings: bool) -> pd.DataFrame:

@@ -114,3 +114,97 @@ def test_wishes_for_a_model_are_refused(pair):
         assert said.code == 2 and "mix is a blend" in said.err
     said = pair.comp("predict", "mix", "--test", pair.data / "test", "--out", "out.csv")
     assert said.code == 2 and "`comp predict` its members: exp001@" in said.err
+
+
+@pytest.mark.parametrize("use", ["mean", "geometric", "rank", "weighted", "hillclimb", "stacking"])
+def test_blend_writes_a_manifest_runs_it_and_says_what_each_member_is_worth(pair, use):
+    said = pair.comp("blend", "exp001", "other", "--use", use, "--name", "ours")
+    assert said.code == 0, said.err
+    assert f'blend: {{use: {use}, members: [exp001, other]}}' in (pair.root / "experiments/ours/manifest.yaml").read_text()
+    scores = json.loads((run_folder(pair, "ours") / "scores.json").read_text())
+    blend = scores["blend"]
+    assert blend["rule"] == use and blend["drop_one"].keys() == blend["scores"].keys() == {"exp001", "other"}
+    own = json.loads((run_folder(pair, "exp001") / "scores.json").read_text())
+    assert blend["scores"]["exp001"] == own["pooled"] and scores["elapsed_s"] > 0
+    members = [read_predictions(run_folder(pair, name) / "oof.parquet") for name in ("exp001", "other")]
+    place = {unit: row for row, unit in enumerate(members[1].ids)}
+    other = members[1].values[[place[unit] for unit in members[0].ids]]
+    wanted = np.mean([np.corrcoef(members[0].values[:, k], other[:, k])[0, 1] for k in range(3)])
+    assert blend["correlation"]["exp001"]["other"] == pytest.approx(wanted)
+    header = next(line for line in said.out.splitlines() if line.startswith("member "))
+    titles = ["member", "run", "alone", *([] if use == "stacking" else ["weight"]), "without", "r exp001", "r other"]
+    assert header.replace("r exp001", "r_exp001").replace("r other", "r_other").split() == [t.replace(" ", "_") for t in titles]
+    assert "Members" in (run_folder(pair, "ours") / "report.html").read_text()
+    assert pair.comp("submit", "ours").code == 0 and pair.comp("score", "ours").code == 0
+    again = json.loads((run_folder(pair, "ours") / "scores.json").read_text())
+    assert again["blend"] == blend and again["elapsed_s"] == scores["elapsed_s"]
+
+
+def test_the_score_of_a_fitted_rule_is_nested(pair):
+    pair.comp("blend", "exp001", "other", "--use", "weighted", "--name", "ours")
+    answers = dict(line.split(",") for line in (pair.data / "train.csv").read_text().split()[1:])
+    members = {name: read_predictions(run_folder(pair, name) / "oof.parquet") for name in ("exp001", "other")}
+    blended = read_predictions(run_folder(pair, "ours") / "oof.parquet")
+    ids, fold = members["exp001"].ids, members["exp001"].fold
+    place = {unit: row for row, unit in enumerate(members["other"].ids)}
+    first, second = members["exp001"].values, members["other"].values[[place[unit] for unit in ids]]
+    codes = np.array([blended.columns.index(answers[unit]) for unit in ids])
+    grid = np.linspace(0, 1, 2001)
+    for held_out in (0, 1):
+        rows = fold != held_out
+        losses = [-np.log((w * first + (1 - w) * second)[rows, codes[rows]]).mean() for w in grid]
+        weight = grid[int(np.argmin(losses))]
+        wanted = (weight * first + (1 - weight) * second)[~rows]
+        np.testing.assert_allclose(blended.values[~rows], wanted, atol=2e-3)
+
+
+def test_blend_takes_sets_and_the_next_free_name(pair):
+    said = pair.comp("blend", "exp001", "other", "--use", "hillclimb", "--set", "blend.steps=3", "--json")
+    assert said.code == 0 and said.json["name"] == "exp002"
+    text = (pair.root / "experiments/exp002/manifest.yaml").read_text()
+    assert "blend: {use: hillclimb, members: [exp001, other], steps: 3}" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["exp001", "nobody"], "there is no experiment 'nobody'"),
+        (["exp001", "other", "--use", "hilclimb"], "did you mean 'hillclimb'?"),
+        (["exp001", "late"], "late has no complete run"),
+        (["exp001", "exp001"], "exp001 stands twice"),
+        (["exp001", "other", "--use", "compose"], "2 members (exp001, other) predict the target 'label'"),
+        (["exp001", "other", "--use", "mean", "--set", "blend.weights={exp001: 1.0}"], "the members are exp001, other"),
+    ],
+)
+def test_a_blend_that_cannot_be_leaves_nothing_behind(pair, words, said):
+    pair.write("late")
+    told = pair.comp("blend", *words, "--name", "ours")
+    assert told.code == 2 and said in told.err and "Traceback" not in told.err
+    assert not (pair.root / "experiments/ours").exists()
+
+
+def test_groups_of_labels_are_composed_to_a_joint_code(pair):
+    # digit 0, 1, 2 as two questions: is it round (0), and is it a one; `ans` has no member of its own.
+    table = [line.split(",") for line in (pair.data / "train.csv").read_text().split()[1:]]
+    rows = [f"{name},{label},{int(label == '0')},{int(label == '2')}" for name, label in table]
+    (pair.data / "train.csv").write_text("name,label,round,swan\n" + "\n".join(rows) + "\n")
+    for question in ("round", "swan"):
+        pair.write(question, MANIFEST + f"dataset: {{target: {question}}}\ntask: {{kind: binary, classes: 2}}\n")
+        said = pair.comp("run", question)
+        assert said.code == 0, said.err
+    pair.write("joint", "blend: {use: compose, members: {a: round, b: swan}, code: (1 - a)*(1 + b)}\n")
+    said = pair.comp("run", "joint")
+    assert said.code == 0, said.err
+    both = [read_predictions(run_folder(pair, question) / "oof.parquet") for question in ("round", "swan")]
+    parts = [dict(zip(one.ids, one.values)) for one in both]
+    joint = read_predictions(run_folder(pair, "joint") / "oof.parquet")
+    for unit, values in zip(joint.ids, joint.values):
+        (a0, a1), (b0, b1) = parts[0][unit], parts[1][unit]
+        np.testing.assert_allclose(values, [a1, a0 * b0, a0 * b1], atol=1e-12)
+    scores = json.loads((run_folder(pair, "joint") / "scores.json").read_text())
+    assert scores["blend"]["scores"] == {} and scores["blend"]["drop_one"] == {} and scores["blend"]["correlation"] == {}
+    pair.write("wrong", "blend: {use: mean, members: [exp001, round]}\n")
+    said = pair.comp("run", "wrong")
+    assert said.code == 2 and "round (against the competition) predicts the targets round; wanted label" in said.err
+    said = pair.comp("check", "joint", "--json")
+    assert said.code == 0, said.err

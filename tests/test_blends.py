@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from comp.api import Target, Task
-from comp.blends import Member, align_members, blend_members
+from comp import blends
+from comp.blends import Member, align_members, answer_rows, blend_members, correlate_members, drop_members
 from comp.errors import PluginError, PredictionsError
+from comp.judges import TaskJudge
+from comp.plugins.blend.hillclimb import hillclimb
 from comp.plugins.blend.mean import mean
+from comp.plugins.metric.log_loss import log_loss
 from comp.predictions import Predictions
 
 TASK = Task((Target("label", "multiclass", ("a", "b"), ("label",)),))
@@ -24,6 +28,7 @@ def make_predictions(ids, first, fold=None):
 ONE = Member("exp001", make_predictions("pqrs", [0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1]), make_predictions("xy", [0.5, 0.7]))
 TWO = Member("exp002", make_predictions("srqp", [0.8, 0.7, 0.6, 0.5], [1, 1, 0, 0]), make_predictions("yx", [0.1, 0.9]))
 ANSWERS = {"label": np.array([0, 1, 0, 1])}
+TASKS = {"exp001": TASK, "exp002": TASK}
 
 
 class Spy:
@@ -45,7 +50,9 @@ def test_members_are_joined_by_id():
     np.testing.assert_allclose(aligned.oof["exp002"][:, 0], [0.5, 0.6, 0.7, 0.8])
     np.testing.assert_allclose(aligned.test["exp002"][:, 0], [0.9, 0.1])
     assert aligned.warnings == ()
-    oof, test = blend_members(lambda: mean(TASK), aligned, list("srqp"), ANSWERS)
+    blended = blend_members(lambda: mean(TASK, TASKS), aligned, TASK, ANSWERS)
+    oof, test = blended.oof, blended.test
+    assert blended.weights == {"exp001": 0.5, "exp002": 0.5} and blended.unused == set()
     assert oof.ids.tolist() == list("pqrs") and oof.fold.tolist() == [0, 0, 1, 1]
     np.testing.assert_allclose(oof.values[:, 0], [0.3, 0.4, 0.5, 0.6])
     assert test.ids.tolist() == ["x", "y"] and test.fold is None
@@ -54,7 +61,11 @@ def test_members_are_joined_by_id():
 
 def test_the_rule_of_a_fold_never_saw_its_answers_and_the_tests_rule_saw_all():
     Spy.fitted = []
-    oof, test = blend_members(Spy, align_members([ONE, TWO]), list("pqrs"), {"label": np.array([0, 0, 1, 1])})
+    aligned = align_members([ONE, TWO])
+    answers = answer_rows(aligned, list("srqp"), {"label": np.array([1, 1, 0, 0])})
+    blended = blend_members(Spy, aligned, TASK, answers)
+    oof, test = blended.oof, blended.test
+    assert blended.weights is None
     assert Spy.fitted == [[0.3, 0.4], [0.1, 0.2], [0.1, 0.2, 0.3, 0.4]]
     assert oof.values[:, 1].tolist() == [1, 1, 0, 0]
     assert test.values[:, 1].tolist() == [0.5, 0.5]
@@ -71,9 +82,6 @@ def test_what_cannot_be_compared_is_refused_with_the_difference():
         align_members([ONE, replace(TWO, oof=make_predictions("srq", [0.1, 0.2, 0.3], [0, 0, 1]))])
     with pytest.raises(PredictionsError, match=r"exp002's have 1 id \(z\)"):
         align_members([ONE, replace(TWO, test=make_predictions("xyz", [0.1, 0.2, 0.3]))])
-    other = Task((Target("label", "multiclass", ("a", "c"), ("label",)),))
-    with pytest.raises(PredictionsError, match=r"exp002 \(against exp001\).*Too many: c; missing: b"):
-        align_members([ONE, replace(TWO, oof=replace(TWO.oof, task=other))])
     with pytest.raises(PredictionsError, match="exp002 have no test predictions"):
         align_members([ONE, replace(TWO, test=None)])
     with pytest.raises(PredictionsError, match="must differ"):
@@ -81,9 +89,9 @@ def test_what_cannot_be_compared_is_refused_with_the_difference():
 
 
 def test_without_test_predictions_there_is_only_the_oof():
-    oof, test = blend_members(lambda: mean(TASK), align_members([replace(ONE, test=None)]), list("pqrs"), ANSWERS)
-    assert test is None
-    np.testing.assert_array_equal(oof.values, ONE.oof.values)
+    blended = blend_members(lambda: mean(TASK, {"exp001": TASK}), align_members([replace(ONE, test=None)]), TASK, ANSWERS)
+    assert blended.test is None
+    np.testing.assert_array_equal(blended.oof.values, ONE.oof.values)
 
 
 def test_a_rule_that_returns_another_shape_is_refused():
@@ -92,4 +100,84 @@ def test_a_rule_that_returns_another_shape_is_refused():
             return np.zeros((1, 1))
 
     with pytest.raises(PluginError, match=r"returned \(1, 1\).*wanted \(2, 2\)"):
-        blend_members(Short, align_members([ONE]), list("pqrs"), ANSWERS)
+        blend_members(Short, align_members([ONE]), TASK, ANSWERS)
+
+
+# ---- what a member is worth ----------------------------------------------------------------------------------------------
+
+JUDGE = TaskJudge(TASK, {"label": log_loss(TASK)})
+
+
+def draw_members(rows=60):
+    random = np.random.default_rng(0)
+    answers = random.integers(0, 2, rows)
+    ids, fold = [f"u{i}" for i in range(rows)], np.arange(rows) % 3
+    noises = {"good": 0.2, "fair": 0.3, "bad": 5.0}
+    firsts = {name: 1 / (1 + np.exp(3 * (answers - 0.5) + random.normal(0, scale, rows) * 3)) for name, scale in noises.items()}
+    return align_members([Member(name, make_predictions(ids, first, fold), None) for name, first in firsts.items()]), answers
+
+
+def test_without_a_member_the_rule_is_fitted_anew_and_scored_on_rows_it_did_not_see():
+    aligned, answers = draw_members()
+    targets = {"label": answers}
+    losses = drop_members(lambda: mean(TASK, dict.fromkeys(aligned.oof, TASK)), aligned, targets, JUDGE, frozenset())
+    whole = JUDGE(targets, np.mean(list(aligned.oof.values()), axis=0))
+    for name in aligned.oof:
+        left = JUDGE(targets, np.mean([values for other, values in aligned.oof.items() if other != name], axis=0))
+        assert losses[name] == pytest.approx(whole - left)
+    assert losses["bad"] < 0 < losses["good"]
+
+
+def test_a_member_that_no_rule_used_costs_nothing():
+    aligned, answers = draw_members()
+
+    def build():
+        return hillclimb(JUDGE)
+
+    blended = blend_members(build, aligned, TASK, {"label": answers})
+    assert blended.unused == {"bad"} and blended.weights["bad"] == 0
+    losses = drop_members(build, aligned, {"label": answers}, JUDGE, blended.unused)
+    assert losses["bad"] == 0.0
+    assert drop_members(build, aligned, {"label": answers}, JUDGE, frozenset())["bad"] == pytest.approx(0, abs=1e-12)
+
+
+def test_of_many_rows_a_sample_is_looked_at(monkeypatch):
+    monkeypatch.setattr(blends, "DROP_ROWS", 30)
+    aligned, answers = draw_members()
+    seen = []
+
+    class Counting(Spy):
+        def fit(self, members, targets):
+            self.share = 0.5
+
+        def predict(self, members):
+            count = len(next(iter(members.values())))
+            seen.append(count)
+            return np.full((count, 2), 0.5)
+
+    drop_members(Counting, aligned, {"label": answers}, JUDGE, frozenset())
+    assert sum(seen) == 4 * 30
+
+
+def test_where_a_rule_or_the_metric_has_no_answer_there_is_none():
+    aligned, answers = draw_members()
+
+    class Refusing(Spy):
+        def fit(self, members, targets):
+            if len(members) < 3:
+                raise PluginError("wants three")
+
+        def predict(self, members):
+            return np.full((len(members["good"]), 2), 0.5)
+
+    assert drop_members(Refusing, aligned, {"label": answers}, JUDGE, frozenset()) == {"good": None, "fair": None, "bad": None}
+    assert drop_members(Spy, align_members([ONE]), ANSWERS, JUDGE, frozenset()) == {}
+
+
+def test_correlations_are_numpys_and_constant_outputs_do_not_count():
+    aligned, _ = draw_members()
+    found = correlate_members(aligned)
+    wanted = np.corrcoef([values[:, 0] for values in aligned.oof.values()])
+    np.testing.assert_allclose([list(row.values()) for row in found.values()], wanted)
+    assert correlate_members(replace(aligned, oof={**aligned.oof, "bad": np.full((60, 2), 0.5)})) == {}
+    assert correlate_members(replace(aligned, tasks={**aligned.tasks, "bad": Task(())})) == {}

@@ -155,7 +155,7 @@ def test_find_by_name_prefix_and_near_name() -> None:
     assert (plugin.prefix, name) == ("A.", "HorizontalFlip")
     with pytest.raises(PluginError, match="there is no loss 'foca'; did you mean 'focal'"):
         catalog.find("loss", "foca")
-    with pytest.raises(PluginError, match=r"there is no mix 'zzzz' \(there are: cutmix, mixup\)"):
+    with pytest.raises(PluginError, match=r"there is no mix 'zzzz' \(there are: cutmix, mixup, mixup_cutmix\)"):
         catalog.find("mix", "zzzz")
     for bare in ("A.", "albumentations"):
         with pytest.raises(PluginError, match="there is no augment"):
@@ -222,6 +222,44 @@ def test_source_hashes_cover_the_file_and_what_it_imports_from_beside_it(project
         write(project, "experiments/exp001/deep.py", deep)
         seen.append(build_catalog(project, [project.experiments / "exp001"]).source_hashes([("loss", {"use": "f"})])["loss.f"])
     assert len(set(seen)) == 3
+
+
+NESTS = '''from comp.api import Spec, plugin
+
+@plugin("loss")
+def nests(task, rows, build, /, *, base: Spec = {"use": "one"}, parts: list[Spec] = []):
+    """Nests."""
+    return [build(base), *(build(part, rows=rows + 1) for part in parts)]
+
+@plugin("loss")
+def one(task, rows, /, *, span: tuple[int, int] = (1, 2)):
+    """One."""
+    return task, rows, span
+'''
+
+
+def test_build_is_supplied_for_nested_specs(project: Project) -> None:
+    write(project, "plugins/nests.py", NESTS)
+    catalog = build_catalog(project)
+    parts = [{"use": "one", "span": [3, 4]}, {"use": "nests"}]
+    assert catalog.build("loss", {"use": "nests", "parts": parts}, task="t", rows=7) == [
+        ("t", 7, (1, 2)),
+        ("t", 8, (3, 4)),
+        [("t", 8, (1, 2))],
+    ]
+
+
+def test_nested_specs_are_walked_and_hashed(project: Project) -> None:
+    write(project, "plugins/nests.py", NESTS)
+    catalog = build_catalog(project)
+    spec = {"use": "nests", "base": {"use": "one"}, "parts": [{"use": "nests", "base": {"use": "focal"}, "parts": []}]}
+    assert [(".".join(path), inner["use"]) for path, inner in catalog.walk_spec("loss", spec)] == [
+        ("", "nests"),
+        ("base", "one"),
+        ("parts.0", "nests"),
+        ("parts.0.base", "focal"),
+    ]
+    assert set(catalog.source_hashes([("loss", spec)])) == {"loss.nests", "loss.one", "loss.focal"}
 
 
 def test_source_hashes_do_not_depend_on_where_the_workspace_lies(tmp_path: Path) -> None:

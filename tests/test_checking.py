@@ -52,9 +52,60 @@ head: {use: linar}
     ]
 
 
-@pytest.mark.parametrize("key", ["init", "post", "preprocess", "search", "seeds", "extra"])
+@pytest.mark.parametrize("key", ["search", "devices"])
 def test_keys_that_are_not_there_yet(sheets: Sheets, key: str) -> None:
     assert f"1 {key}: a manifest has no key {key!r}" in sheets.list_faults(f"{key}: 1\n")[0]
+
+
+# ---- specs in specs -------------------------------------------------------------------------------------------------------
+
+BOTH = '''from comp.api import Spec, plugin
+
+
+@plugin("loss")
+def both(build, /, *, base: Spec = {"use": "focal"}, parts: list[Spec] = [], named: "dict[str, Spec] | None" = None):
+    """Nests."""
+    return build(base), [build(part) for part in parts]
+'''
+
+
+@pytest.fixture
+def nesting(sheets: Sheets) -> Sheets:
+    (sheets.project.root / "plugins").mkdir()
+    (sheets.project.root / "plugins" / "both.py").write_text(BOTH)
+    return sheets
+
+
+def test_faults_of_nested_specs_have_their_place(nesting: Sheets) -> None:
+    text = """\
+loss:
+  use: both
+  base: {use: fokal}
+  parts:
+    - {use: focal, gama: 1}
+    - {gamma: 1}
+    - {use: both, base: {use: focal, gamma: x}}
+  named: {a: {use: focal, alpha: x}}
+"""
+    assert [fault.partition(" (it takes")[0].partition(" (there are")[0] for fault in nesting.list_faults(text)] == [
+        "3 loss.base.use: there is no loss 'fokal'; did you mean 'focal'?",
+        "5 loss.parts.0.gama: 'focal' has no parameter 'gama'; did you mean 'gamma'?",
+        "6 loss.parts.1: is {'gamma': 1}; wanted a mapping such as {use: …}",
+        "7 loss.parts.2.base.gamma: is 'x' (text); wanted float",
+        "8 loss.named.a.alpha: is 'x' (text); wanted float | None",
+    ]
+    assert nesting.list_faults("loss: {use: both, parts: focal}\n") == [
+        "1 loss.parts: is 'focal' (text); wanted list[{use: …}]"
+    ]
+
+
+def test_nested_specs_are_filled_in_and_merge(nesting: Sheets) -> None:
+    loss = nesting.load("loss: {use: both, parts: [{use: focal, gamma: 1}]}\n").values["loss"]
+    assert (loss["base"]["gamma"], loss["parts"][0]["gamma"], loss["parts"][0]["alpha"]) == (2.0, 1.0, None)
+    nesting.write("below", "loss: {use: both, base: {use: focal, gamma: 3, alpha: 0.5}}\n")
+    changed = nesting.load("extends: below\nloss: {base: {gamma: 1}}\n").values["loss"]["base"]
+    assert (changed["gamma"], changed["alpha"]) == (1.0, 0.5)
+    assert nesting.load("extends: below\nloss: {base: {use: bce}}\n").values["loss"]["base"]["use"] == "bce"
 
 
 # ---- stages ---------------------------------------------------------------------------------------------------------------
@@ -94,7 +145,7 @@ def test_faults_of_stages(sheets: Sheets) -> None:
     text = """\
 stages:
   - {name: a, epochs: 0, start: best, frez: backbone}
-  - {name: a, freeze: all}
+  - {name: a, freeze: 3}
   - {name: B, epochs: 1, optimizer: {lr: fast}, train: {epochs: 3, batch_size: 0}}
   - 7
   - {name: c, epochs: 1, loss: {use: nope}, model: {use: cnn}}
@@ -104,7 +155,7 @@ stages:
         "2 stages.0.epochs: is 0; wanted 1 or more",
         "2 stages.0.start: the first stage has none before it to start from",
         "3 stages.1.epochs: a stage needs 'epochs' (int): of the stage",
-        "3 stages.1.freeze: is 'all' (text); wanted 'backbone' | 'norm' | None",
+        "3 stages.1.freeze: is 3 (an integer); wanted str | list[str] | None",
         "3 stages.1.name: 'a' names two stages",
         "4 stages.2.train.epochs: a stage's `epochs` stands in the stage itself, not in its `train`",
         "4 stages.2.name: is 'B'; wanted small letters, digits and _, a letter first",
@@ -172,3 +223,13 @@ def test_an_ensemble_owns_its_loop(sheets: Sheets) -> None:
         "4 stages",
     ]
     assert sheets.load("ensemble: {use: torchensemble}\n").values["ensemble"]["use"] == "torchensemble"
+
+
+def test_an_ensemble_of_epochs_has_an_ordinary_fold_but_chooses_no_single_epoch(sheets: Sheets) -> None:
+    text = "ensemble: {use: swa}\nmix: {use: mixup}\ntrain: {ema: true, accumulate: 2}\nstages: [{name: a, epochs: 1}]\n"
+    assert sheets.load(text).values["ensemble"] == {"use": "swa", "start": 0.75}
+    for key, value in (("patience", 3), ("select", "best")):
+        assert sheets.list_faults(f"ensemble: {{use: soup}}\ntrain: {{{key}: {value}}}\n") == [
+            f"2 train.{key}: takes one epoch; the ensemble 'soup' makes a network of several: set train.select: last"
+        ]
+    assert sheets.load("ensemble: {use: soup}\ntrain: {patience: 3, select: last}\n")

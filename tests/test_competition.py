@@ -207,3 +207,33 @@ def test_open_competition_leaves_missing_images_to_skip(project):
     with pytest.raises(DataError, match="train_images/03.png"):
         open_competition(project, load_manifest(project, "one"))
     assert len(open_competition(project, load_manifest(project, "one", ["on_bad_image=skip"])).tables.train) == 6
+
+
+# ---- auxiliary targets -----------------------------------------------------------------------------------------------------
+
+
+def test_auxiliary_targets_come_last_and_are_not_scored():
+    tables = make_tables({"y": ["a", "b"], "age": ["1.5", "2"], "sex": ["f", "m"]}, targets=("y",), auxiliary=("age", "sex"))
+    task = work_out_task(tables)
+    assert [(target.name, target.kind, target.scored) for target in task.targets] == [
+        ("y", "binary", True), ("age", "regression", False), ("sex", "binary", False),
+    ]  # fmt: skip
+    assert task.scored == work_out_task(replace(tables, auxiliary=())) and task.scored.outputs == 2
+    kinds = {"y": "multiclass", "age": "regression", "sex": "multiclass"}
+    assert [target.kind for target in work_out_task(tables, "multitarget", kinds).targets] == list(kinds.values())
+    with pytest.raises(DataError, match="one is a target already"):
+        work_out_task(replace(tables, auxiliary=("y",)))
+
+
+def test_auxiliary_targets_of_labels_in_columns():
+    tables = make_tables({"a": ["0", "1"], "b": ["1", "1"], "site": ["x", "y"]}, targets=("a", "b"), auxiliary=("site",))
+    task = work_out_task(tables)
+    assert [(target.name, target.kind) for target in task.targets] == [("labels", "multilabel"), ("site", "binary")]
+
+
+def test_rows_of_a_unit_may_differ_in_an_auxiliary_target():
+    tables = make_tables({"row_id": ["1", "2"], "id": ["u", "u"], "y": ["a", "a"], "side": ["l", "r"]}, targets=("side",))
+    assert "1 ids have rows with different 'side'" in check_targets(work_out_task(tables), tables.train)[0]
+    table = pd.concat([tables.train, tables.train.assign(row_id=["3", "4"], id="v", y="b")])
+    tables = replace(tables, train=table, targets=("y",), auxiliary=("side",))
+    assert check_targets(work_out_task(tables), tables.train) == []

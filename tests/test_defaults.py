@@ -64,6 +64,15 @@ def test_epochs_give_about_2000_steps(rows: int, stated: dict[str, Any], epochs:
     assert found["train"]["epochs"] == epochs
 
 
+def test_the_model_inside_another_decides() -> None:
+    def nest(inner: dict) -> dict:
+        return {"use": "fusion", "backbone": {"use": "multi_image", "backbone": inner}}
+
+    for inner in ({"use": "cnn"}, {"use": "timm", "arch": "swin_tiny_patch4_window7_224", "pretrained": True}):
+        alone, nested = (work_out(Facts(rows=800), model=model) for model in (inner, nest(inner)))
+        assert all(nested[key] == alone[key] for key in ("optimizer", "train"))
+
+
 def test_from_scratch() -> None:
     for stated in ({"model": {"use": "cnn"}}, {"model": {"use": "timm", "arch": "vit_tiny_patch16_224", "pretrained": False}}):
         found = work_out(PACS, **stated)
@@ -109,7 +118,7 @@ def test_plugins_by_kind() -> None:
 
 def test_flip_only_where_a_mirrored_image_keeps_its_class() -> None:
     assert (work_out(PACS)["augment"], work_out(PACS)["tta"]) == ([{"use": "light"}], [{"use": "hflip"}])
-    assert (work_out(DIGITS)["augment"], work_out(DIGITS)["tta"]) == ([{"use": "light", "flip": False}], [])
+    assert (work_out(DIGITS)["augment"], work_out(DIGITS)["tta"]) == ([{"use": "light", "flip": False, "crop": 0.8}], [])
     assert work_out(PACS, augment=[{"use": "A.RandomResizedCrop"}])["tta"] == []
     assert work_out(PACS, augment=[{"use": "A.HorizontalFlip"}])["tta"] == [{"use": "hflip"}]
     assert not trains_with_flip([{"use": "heavy", "flip": False}, "nonsense"])

@@ -77,7 +77,10 @@ def test_contents_count(project: Project) -> None:
     assert len({manifest.digest({}), manifest.digest({"tables": "a"}), manifest.digest({"tables": "b"})}) == 3
 
 
-@pytest.mark.parametrize("selecting", ["train.patience=3", "train.select=best", "scheduler={use: timm, sched: plateau}"])
+PLATEAUS = ["{use: plateau, patience: 2}", "{use: timm, sched: plateau}", "{use: torch, name: ReduceLROnPlateau}"]
+
+
+@pytest.mark.parametrize("selecting", ["train.patience=3", "train.select=best", *(f"scheduler={spec}" for spec in PLATEAUS)])
 def test_a_metric_that_selects_trains_again(project: Project, selecting: str) -> None:
     assert load(project, selecting).selects_epoch()
     assert not load(project).selects_epoch()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from comp import api
 from comp.cli import main
-from comp.keys import PLAIN, SECTIONS, SLOTS, STAGE_PARAMETERS
+from comp.keys import LISTS, PLAIN, SECTIONS, SLOTS, STAGE_PARAMETERS
 from comp.manifest import load_manifest
 from comp.project import Project
 from comp.signature import show_type
@@ -62,6 +62,7 @@ def describe_keys() -> list[str]:
     sections: Sequence[tuple[str, Sequence[Parameter]]] = [
         ("", PLAIN),
         *((f"{name}.", parameters) for name, parameters in SECTIONS.items()),
+        *((f"{name}.", parameters) for name, parameters in LISTS.items()),
         ("stages.", STAGE_PARAMETERS),
     ]
     return [describe_key(parameter, prefix) for prefix, parameters in sections for parameter in parameters]
@@ -87,7 +88,8 @@ def test_a_loss_for_each_target_as_the_guide_writes_it(sheets):
     several = facts.replace("kind: multiclass, classes: 7", "kind: multitarget, targets: {mask: multiclass, age: ordinal}")
     (sheets.project.root / "competition.yaml").write_text(several.replace("target: label", "target: [mask, age]"))
     loss = sheets.load(text).values["loss"]
-    assert loss["mask"]["use"] == "focal" and loss["age"] == {"use": "cross_entropy", "smoothing": 0.1, "weights": "none"}
+    age = {"use": "cross_entropy", "weight": 1.0, "smoothing": 0.1, "weights": "none", "beta": 0.999}
+    assert loss["mask"]["use"] == "focal" and loss["age"] == age
 
 
 def make_whales(home: Path) -> None:
@@ -126,7 +128,7 @@ def test_the_commands_of_the_guide_run_in_order(tmp_path, monkeypatch, capsys):
         if words[1] == "new":
             shorten(tmp_path / "whales/experiments" / words[2] / "manifest.yaml")
         ran.append(words[1])
-    assert set(ran) == {"init", "new", "show", "check", "run", "score", "submit", "ledger", "predict", "board"}
+    assert set(ran) == {"init", "new", "show", "check", "run", "score", "submit", "ledger", "predict", "board", "blend"}
     root = tmp_path / "whales"
     [blend] = (root / "experiments/mean12/runs").iterdir()
     written = {path.name for path in blend.iterdir()}

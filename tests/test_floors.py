@@ -15,9 +15,10 @@ FLOORS = {
     0: ["errors", "api"],
     1: ["project", "source", "keys", "signature", "closure", "catalog"],
     2: [
-        "events", "marked", "defaults", "families", "layers", "checking", "digest", "manifest", "competition", "units", "folds",
-        "ids", "parquet", "predictions", "views", "scores", "blends", "submission", "ledger", "images", "decoding", "store",
-        "store_build", "runs", "tables", "rare",
+        "events", "marked", "defaults", "families", "layers", "checking", "combinations", "digest", "manifest", "competition", "units", "assigning", "folds",
+        "ids", "parquet", "predictions", "views", "scores", "bootstrap", "crossfit", "judges", "post",
+        "blends", "submission", "sample", "ledger", "images", "decoding", "store",
+        "store_build", "runs", "tables", "rare", "aggregate", "steps", "extra", "fixes", "further", "lookalikes",
     ],
     3: ["engine", "report"],
     5: ["cli", "__main__"],

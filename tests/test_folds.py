@@ -10,14 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from comp.catalog import build_catalog
 from comp.competition import open_competition
 from comp.errors import FoldsError, FormatError, WorkspaceError
-from comp.folds import Folds, add_units, open_folds, place_units
+from comp.folds import Folds, open_folds
 from comp.manifest import load_manifest
 from comp.new import create_experiment
 from comp.project import Project
-from comp.units import make_units
 
 COMPETITION = "dataset: {use: csv, images: '.', image: file, target: y}\nmetric: {use: accuracy}\n"
 
@@ -62,6 +60,7 @@ def test_folds_are_made_once_and_read_back(project):
     state = json.loads((project.folds / "default.json").read_text())
     assert state["format"] == 1 and state["split"] == {
         "use": "stratified",
+        "repeats": 1,
         "folds": 5,
         "seed": 42,
         "group": None,
@@ -179,26 +178,6 @@ def test_a_new_row_of_a_column_split_takes_its_column(project):
     write_rows(project.root, "ab" * 5, fold=[1, 1, 0, 1, 0, 1, 1, 1, 0, 0])
     with pytest.raises(FoldsError, match=r"now gives 1 units another fold than was stored \('u000'\)"):
         folds_of(project, "split={use: column}")
-
-
-def test_place_units_by_group_then_class_then_size():
-    #           stored: fold 0 has two of class 0, fold 1 one of class 0 and one of class 1
-    fold_of = np.array([0, 0, 1, 1, -2, -2, -2, -2])
-    strata = np.array([0, 0, 0, 1, 0, 1, 0, 1])
-    groups = np.array(["g0", "g1", "g2", "g3", "g9", "g9", "g0", "g8"], dtype=object)
-    # g9 by its first unit's class (fold 1 has fewer), and stays whole; g0 is in fold 0; then class 1 is rarer in fold 0.
-    assert place_units(fold_of, strata, groups, 2).tolist() == [0, 0, 1, 1, 1, 1, 0, 0]
-
-
-def test_place_units_leaves_a_class_that_is_never_held_out():
-    assert place_units(np.array([-1, 0, 1, -2, -2]), np.array([1, 0, 0, 1, 0]), np.arange(5), 2).tolist() == [-1, 0, 1, -1, 0]
-
-
-def test_units_that_a_file_lacks_are_appended(project):
-    competition, folds = open_all(project)
-    units = make_units(competition)
-    found = add_units(build_catalog(None), {"use": "stratified", "seed": 1}, units, folds.table.head(10), folds.path)
-    assert found.head(10)["id"].tolist() == folds.table.head(10)["id"].tolist() and set(found["id"]) == set(folds.table["id"])
 
 
 # ---- refusals ------------------------------------------------------------------------------------------------------------

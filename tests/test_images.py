@@ -219,3 +219,11 @@ def test_a_list_of_bad_images_names_ten_and_counts_the_rest() -> None:
     text = list_bad({f"{number}.jpg": "is empty" for number in range(25)}, 100)
     assert text.startswith("25 of 100 images cannot be read:")
     assert text.count("is empty") == 10 and text.endswith("and 15 more")
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5, 6, 24])
+@pytest.mark.parametrize("size", [(16, 16), (30, 31), (90, 80)])
+def test_any_number_of_channels_is_resized_as_each_alone(channels: int, size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, channels), dtype=np.uint8)
+    alone = [resize_image(image[:, :, [channel]], size) for channel in range(channels)]
+    assert np.abs(resize_image(image, size).astype(int) - np.dstack(alone)).max() <= 1

@@ -8,13 +8,16 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from comp.api import Target, Task
 from comp.competition import open_competition
 from comp.errors import DataError, WorkspaceError
 from comp.folds import open_folds
 from comp.init import InitReport, init_workspace
 from comp.manifest import load_manifest
 from comp.new import create_experiment
+from comp.notes import Notes, as_mapping
 from comp.project import Project
+from comp.propose import propose_form
 
 
 def draw(folder: Path, names, suffix=".png", mode="RGB", size=(20, 30)) -> None:
@@ -142,7 +145,53 @@ def test_a_probability_of_one_class(competition):
     competition.sample(id="id", has_cactus=0.5)
     _, found = competition.init()
     assert found["task"]["kind"] == "binary"
-    assert found["submission"] == {"use": "probabilities"} and found["metric"] == {"use": "auc"}
+    assert found["submission"] == {"use": "probability"} and found["metric"] == {"use": "auc"}
+
+
+def test_several_classes_a_row_are_the_likeliest(competition):
+    competition.train(id="id", whale=["new_whale", "w_1", "w_2"] * 4)
+    competition.sample(id="id", whale="new_whale w_1 w_2")
+    report, found = competition.init()
+    assert found["submission"] == {"use": "topk", "k": 3} and found["metric"] == {"use": "map_at_k", "k": 3}
+    assert {"submission.use", "metric.use"} <= asked(report)
+
+
+def test_one_probability_of_several_classes(competition):
+    competition.train(id="id", lesion=["mel", "nv", "bcc"] * 4)
+    competition.sample(id="id", mel=0.5)
+    _, found = competition.init()
+    assert found["submission"] == {"use": "probability"} and found["metric"] == {"use": "auc"}
+
+
+def test_a_row_for_each_class_named_in_a_column(competition):
+    competition.train(id="id", breed=["pug", "collie"] * 6)
+    rows = [(name, breed, 0.5) for name in competition.test_ids for breed in ("pug", "collie")]
+    pd.DataFrame(rows, columns=["id", "breed", "p"]).to_csv(competition.root / "sample_submission.csv", index=False)
+    pd.DataFrame({"id": competition.test_ids}).to_csv(competition.root / "test.csv", index=False)
+    _, found = competition.init()
+    assert found["submission"] == {"use": "long"} and found["dataset"]["target"] == "breed"
+
+
+def test_a_row_for_each_label_named_in_the_id():
+    task = Task((Target("marks", "multilabel", ("any", "sub_any"), ("any", "sub_any")),))
+    rows = [(f"{name}-{label}", "0.5") for name in "xyz" for label in task.target.classes]
+    notes = Notes()
+    propose_form(task, pd.DataFrame(rows, columns=["ID", "Label"], dtype=str), notes)
+    found = as_mapping(notes.found)
+    assert found["submission"] == {"use": "long", "separator": "-"} and found["metric"] == {"use": "auc"}
+
+
+def test_a_sample_that_numbers_its_rows_and_classes(tmp_path):
+    for part, names in (("train/cat", "ab"), ("train/dog", "cd"), ("test/0", "xyz")):
+        draw(tmp_path / "data" / part, names)
+    pd.DataFrame({"answer value": [0, 0, 1]}).to_csv(tmp_path / "data" / "sample_submission.csv")
+    report = init_workspace(tmp_path / "workspace", tmp_path / "data")
+    found = YAML(typ="safe", pure=True).load(report.file.read_text(encoding="utf-8"))
+    assert found["submission"] == {"use": "labels", "write": "number"} and "submission.use" in asked(report)
+    project = Project(tmp_path / "workspace")
+    create_experiment(project, "one")
+    tables = open_competition(project, load_manifest(project, "one")).tables
+    assert tables.id_column == "" and tables.test["id"].tolist() == ["test/0/x.png", "test/0/y.png", "test/0/z.png"]
 
 
 def test_zero_and_one_could_be_either(competition):

@@ -64,7 +64,7 @@ def test_plugins_of_parents_are_found(sheets: Sheets) -> None:
     (sheets.project.experiments / "one" / "mine.py").write_text(
         'from comp.api import plugin\n@plugin("loss")\ndef mine(*, x: int = 1): "x"\n'
     )
-    assert sheets.load("extends: one\n").values["loss"] == {"use": "mine", "x": 1}
+    assert sheets.load("extends: one\n").values["loss"] == {"use": "mine", "weight": 1.0, "x": 1}
     assert sheets.list_faults("loss: {use: mine}\n")[0].startswith("1 loss.use: there is no loss 'mine'")
 
 
@@ -72,7 +72,8 @@ def test_losses_by_target(sheets: Sheets) -> None:
     sheets.write("base", "loss: {label: {use: focal, gamma: 3}, alphabet: {use: cross_entropy}}\n")
     values = sheets.load("extends: base\nloss: {alphabet: {smoothing: 0.2}}\n").values
     assert values["loss"]["label"]["gamma"] == 3.0
-    assert values["loss"]["alphabet"] == {"use": "cross_entropy", "smoothing": 0.2, "weights": "none"}
+    alphabet = {"use": "cross_entropy", "weight": 1.0, "smoothing": 0.2, "weights": "none", "beta": 0.999}
+    assert values["loss"]["alphabet"] == alphabet
     assert sheets.load("extends: base\nloss: {use: focal}\n").values["loss"]["use"] == "focal"
     assert "use" not in sheets.load("loss: {label: {use: focal}}\n").values["loss"]
     assert sheets.list_faults("loss: {label: {use: focal, gama: 1}, other: {use: foca}}\n") == [
@@ -190,7 +191,7 @@ def test_sets_are_yaml_and_reach_into_lists(sheets: Sheets) -> None:
 
 def test_sets_may_change_the_plugin(sheets: Sheets) -> None:
     values = sheets.load("loss: {use: focal, gamma: 3}\n", "loss.use=cross_entropy", "loss.smoothing=0.3").values
-    assert values["loss"] == {"use": "cross_entropy", "smoothing": 0.3, "weights": "none"}
+    assert values["loss"] == {"use": "cross_entropy", "weight": 1.0, "smoothing": 0.3, "weights": "none", "beta": 0.999}
 
 
 def test_folds(sheets: Sheets) -> None:
@@ -211,6 +212,13 @@ def test_faults_of_sets(sheets: Sheets) -> None:
         "--set augment.0.crop=x augment.0.crop: is 'x'",
         "--set loss.gama=3 loss.gama: 'focal' has no parameter 'gama'; did you mean 'gamma'?",
     ]
+
+
+def test_a_use_after_its_arguments_would_drop_them(sheets: Sheets) -> None:
+    assert sheets.list_faults("", "loss.gamma=3", "loss.use=focal") == [
+        "--set loss.use=focal loss.use: replaces all of 'loss', loss.gamma before it, too: give --set loss.use first"
+    ]
+    assert sheets.load("", "loss.use=focal", "loss.gamma=3").values["loss"]["gamma"] == 3
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------------

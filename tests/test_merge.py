@@ -9,7 +9,8 @@ import pytest
 from comp.errors import PredictionsError
 from comp.finished import plan_finished
 from comp.merge import average_test, demand_tests, describe_selection, merge_run, stored_views
-from comp.predictions import read_predictions
+from comp.predictions import read_predictions, read_raw
+from comp.report.tables import coverage_line
 
 
 def plan_of(tiny, partial=False):
@@ -31,6 +32,22 @@ def test_scores_say_what_they_are_of(tiny_run):
     assert record["elapsed_s"] == pytest.approx(
         sum(json.loads((plan.run.folder / f"fold{fold}/fold.json").read_text())["elapsed_s"] for fold in (0, 1)), abs=2e-3
     )
+
+
+def test_repeats_are_averaged_and_counted(tiny):
+    tiny.edit("competition.yaml", "folds: 2,", "folds: 2, repeats: 2,")
+    tiny.run(only=[0, 1, 2])
+    plan = plan_of(tiny, partial=True)
+    assert plan.folds.repeats == 2 and plan.run.folds == ["0", "1", "2", "3"]
+    record = json.loads((plan.run.folder / "scores.json").read_text())
+    assert record["coverage"] == {"scored": 60, "units": 60, "times": [1, 2]} and not record["complete"]
+    assert coverage_line(record) == "60 of 60 units scored, each held out 1 to 2 times"
+    tiny.run()
+    record = merge_run(plan_of(tiny))
+    assert record["complete"] and coverage_line(record) == "60 of 60 units scored, each held out 2 times"
+    assert list(record["per_fold"]) == ["0", "1"]
+    oof, fold2 = (read_predictions(plan.run.folder / "oof.parquet"), read_raw(plan.run.folder / "fold2/oof.parquet"))
+    assert len(set(oof.ids)) == len(oof.ids) == 60 and set(oof.fold) == {0, 1} and len(fold2.ids) == 30
 
 
 def test_without_write_nothing_is_touched(tiny_run):

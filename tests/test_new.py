@@ -134,6 +134,8 @@ def test_a_blend_has_no_model(project):
         create_experiment(project, name)
     text = read(create_experiment(project, "both", sets=["blend={use: mean, members: [a, b]}"]))
     assert "blend: {use: mean, members: [a, b]}" in text and "model" not in text and "image" not in text
+    text = read(create_experiment(project, "mate", sets=["imported={oof: oof.csv}"]))
+    assert "imported: {oof: oof.csv}" in text and "model" not in text and "augment" not in text
 
 
 # ---- --from --------------------------------------------------------------------------------------------------------------

@@ -113,6 +113,17 @@ def test_oof_is_the_mean_in_probability_space_over_views_then_rows_then_seeds(tm
     np.testing.assert_allclose(merge_oof(tmp_path, WEIGHT, ["0"], views=["plain"]).values, [[(3 + 10) / 2]])
 
 
+def test_repeats_are_averaged_and_the_first_names_the_fold(tmp_path):
+    # Two folds in each repeat; fold 3 is not done, so that c and b have one prediction each.
+    for fold, ids, outputs in (("0", ["a", "b"], [1, 2]), ("1", ["c"], [3]), ("2", ["c", "a"], [7, 5])):
+        store(tmp_path, fold, "oof", ids, outputs)
+    merged = merge_oof(tmp_path, WEIGHT, ["0", "1", "2"], per_repeat=2)
+    assert dict(zip(merged.ids, merged.values[:, 0], strict=True)) == {"a": 3.0, "b": 2.0, "c": 5.0}
+    assert dict(zip(merged.ids, merged.fold, strict=True)) == {"a": 0, "b": 0, "c": 1}
+    with pytest.raises(PredictionsError, match=r"2 ids \(c, a\) are held out by more than one fold"):
+        merge_oof(tmp_path, WEIGHT, ["0", "1", "2"], per_repeat=4)
+
+
 def test_folds_are_averaged_as_probabilities_joined_by_id_and_without_full(tmp_path):
     big = np.log(9.0)
     store(tmp_path, "0", "test", ["x", "y"], [[0, 0, 0], [big, 0, -50]], task=ANIMALS, links={})

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from comp.errors import WorkspaceError
+from comp.errors import RunInterrupted, WorkspaceError
 from comp.manifest import load_manifest
 from comp.plan import plan_run
 from comp.predictions import read_predictions, read_raw
@@ -309,3 +309,16 @@ def test_two_processes_share_the_folds(whole, driven):
     assert [record["complete"] for record in read_records(folder, "RunFinished")] == [True, True]
     assert "in another process" in {record["why"] for record in read_records(folder, "FoldSkipped")}
     assert_same_predictions(folder, whole, PARTS)
+
+
+def test_what_is_lost_by_an_interruption_is_said(tiny, monkeypatch):
+    def stop(*_given):
+        raise RunInterrupted("stopped", lost="fold 0 starts anew, because an ensemble's own loop cannot be resumed")
+
+    monkeypatch.setattr("comp.material.Material.train_fold", stop)
+    with pytest.raises(RunInterrupted) as caught:
+        tiny.run()
+    assert str(caught.value) == (
+        "interrupted; fold 0 starts anew, because an ensemble's own loop cannot be resumed; the rest is saved: "
+        "`comp run exp001` goes on."
+    )

@@ -120,6 +120,17 @@ def test_the_schema_for_editors() -> None:
     assert references <= set(schema["$defs"])
 
 
+def test_the_schema_of_a_nested_spec_is_that_of_its_kind() -> None:
+    catalog = build_catalog(None)
+    plugin = make_plugin("base: Spec, parts: 'list[Spec] | None' = None")
+    catalog.plugins["loss", "focal"] = plugin
+    loss = {row["if"]["properties"]["use"]["const"]: row["then"] for row in json_schema(catalog)["$defs"]["loss"]["allOf"]}
+    own = {"$ref": "#/$defs/loss"}
+    assert loss["focal"]["properties"]["base"]["anyOf"][0] == own
+    assert loss["focal"]["properties"]["parts"]["anyOf"][0]["anyOf"][0] == {"type": "array", "items": own}
+    assert [parameter.nests for parameter in plugin.parameters] == [True, True]
+
+
 def walk(value: Any) -> list[Any]:
     children = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
     return [value, *(item for child in children for item in walk(child))]

@@ -28,6 +28,8 @@ def focal(task, /, *, gamma: float = 2.0, alpha: "float | None" = None, names: l
 
     Raises:
         ValueError: never.
+
+    Example: {use: focal, gamma: 1.0}
     """
 '''
 
@@ -58,6 +60,7 @@ def test_everything_that_a_definition_says() -> None:
         ("power", "int", REQUIRED, "two at once."),
     ]
     assert (plugin.family, plugin.open, plugin.origin) == (None, False, "experiment")
+    assert plugin.example == "{use: focal, gamma: 1.0}"
 
 
 def test_a_class_is_described_by_its_init() -> None:
@@ -66,6 +69,7 @@ def test_a_class_is_described_by_its_init() -> None:
         "  def __init__(self, folder, /, *, x: int = 1): ...\n"
     )
     assert (plugin.supplied, [parameter.name for parameter in plugin.parameters]) == (("folder",), ["x"])
+    assert plugin.example == ""
 
 
 def test_families() -> None:
@@ -110,7 +114,7 @@ def test_one_broken_definition_leaves_the_others() -> None:
     found, broken = read_source(FOCAL + '\n@plugin("loss")\ndef bad(task): ...\n', Path("f.py"), "m", "workspace")
     assert [plugin.name for plugin in found] == ["focal"]
     why = "task: parameters stand before `/` (supplied by comp) or after `*` (set by a manifest)"
-    assert broken == [Broken(Path("f.py"), f"line 21: 'bad': {why}")]
+    assert broken == [Broken(Path("f.py"), f"line 23: 'bad': {why}")]
 
 
 def test_annotations_of_the_closed_set() -> None:

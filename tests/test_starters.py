@@ -63,8 +63,14 @@ def test_dataset(build, project):
 
 
 def test_split(build):
-    units = Units(pd.DataFrame({"id": list("abcdefg")}), np.zeros(7, dtype=np.int64), np.zeros((7, 1)))
+    units = Units(pd.DataFrame({"id": list("abcdefg")}), np.zeros(7, dtype=np.int64), np.zeros((7, 1)), np.zeros((7, 0)))
     assert build("split", units=units).tolist() == [0, 1, 2, 3, 4, 0, 1]
+
+
+def test_preprocess(build, project):
+    step = build("preprocess", tables=None, root=project.root)
+    image = np.arange(10 * 20 * 3, dtype=np.uint8).reshape(10, 20, 3)
+    assert np.array_equal(step(image, "a.png"), image[1:9, 2:18])
 
 
 def test_augment(build, catalog):
@@ -157,6 +163,14 @@ def test_tta(build):
     images = torch.rand(1, 1, 2, 3)
     assert name == "my_tta"
     torch.testing.assert_close(view(images), images.flip(2, 3))
+
+
+def test_post(build):
+    post = build("post", task=TASK, score=None)
+    post.fit(np.array([1.0, 2.0]), np.array([2.0, 4.0]))
+    again = build("post", task=TASK, score=None)
+    again.load(post.state())
+    assert again.apply(np.array([0.0])).tolist() == [1.5]
 
 
 def test_blend(build):

@@ -17,7 +17,7 @@ from comp.errors import SubmissionError
 from comp.ledger import read_ledger
 from comp.predictions import Predictions
 from comp.project import Project
-from comp.submission import build_submission, check_submission, write_submission
+from comp.submission import Shape, build_submission, check_submission, write_submission
 
 GRADE = Task((Target("grade", "multiclass", ("0", "1", "2"), ("grade",)),))
 COLOUR = Task((Target("colour", "multiclass", ("blue", "red"), ("colour",)),))
@@ -42,7 +42,7 @@ def predict(task, ids, rows):
 
 
 def check(frame, sample=SAMPLE, task=GRADE, id_column="Id", rows_sum_to_one=False):
-    check_submission(frame, sample, task, id_column, rows_sum_to_one=rows_sum_to_one)
+    check_submission(frame, sample, task, Shape((id_column,), rows_sum_to_one=rows_sum_to_one))
 
 
 def refusal(frame, **given):

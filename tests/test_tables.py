@@ -49,7 +49,7 @@ def test_check_tables_wants_text():
 
 def sample_faults(labels, sample, form="labels", **more) -> list[str]:
     tables = make_tables({"y": labels}, {"id": [f"t{i}" for i in range(len(next(iter(sample.values()))))], **sample}, **more)
-    return check_sample(work_out_task(tables), tables, form)
+    return check_sample(work_out_task(tables), tables, {"use": form} if isinstance(form, str) else form)
 
 
 def test_a_label_that_only_the_sample_knows():
@@ -65,7 +65,9 @@ def test_answers_that_training_knows(cells):
 
 
 def test_probabilities_are_no_labels():
-    assert sample_faults(["0", "1"], {"y": ["0.5"]}, form="probabilities") == []
+    for form in ("probabilities", "probability", "long"):
+        assert sample_faults(["0", "1"], {"y": ["0.5"]}, form=form) == []
+    assert sample_faults(["cat", "dog"], {"y": ["0"]}, form={"use": "labels", "write": "number"}) == []
     assert sample_faults(["1.5", "2"], {"y": ["7"]}) == []
     assert sample_faults(["cat", "dog", "owl"], {"is_cat": ["0"], "is_dog": ["0"], "is_owl": ["1"]}) == []
     (fault,) = sample_faults(["cat", "dog", "owl"], {"cat": ["0"], "dog": ["0"], "cow": ["1"]})
@@ -80,3 +82,26 @@ def test_missing_images_are_named(tmp_path):
         "2 images of the training table are not there: 'in/b.png', 'out/c.png' (`on_bad_image: skip` leaves them out)"
     ]
     assert check_images(replace(tables, read=lambda name: np.zeros((1, 1), np.uint8))) == []
+
+
+def test_weights_are_numbers_from_0_on_and_not_all_0():
+    assert check_tables(make_tables({"y": ["0", "1"], "w": ["0", "2.5"]}, targets=("y",), weight="w")) == []
+    of = {weights: make_tables({"y": ["0", "1"], "w": list(weights)}, targets=("y",), weight="w") for weights in ("1x", "00")}
+    assert check_tables(of["1x"]) == ["r1: the weight w is 'x'; wanted a number from 0 on (1 such rows)"]
+    assert check_tables(of["00"]) == ["the weight w is 0 in every training row"]
+    assert check_tables(make_tables({"y": ["0"]}, weight="w")) == [
+        "the training table has no column 'w', which is to be the rows' weight"
+    ]
+
+
+def test_columns_beside_the_image_are_in_both_tables():
+    tables = make_tables({"y": ["0", "1"], "age": ["7", ""]}, targets=("y",), columns=("age",), auxiliary=("age",))
+    test = tables.train.drop(columns=["age", "y"])
+    assert check_tables(tables) == []
+    assert check_tables(replace(tables, test=test)) == ["the test table has no column 'age'; it has 'row_id', 'id', 'image'"]
+
+
+def test_every_row_stacks_as_many_images():
+    tables = make_tables({"image": ["a//b", "c//"], "y": ["0", "1"]}, targets=("y",), views=2)
+    assert check_tables(tables) == []
+    assert check_tables(replace(tables, views=1)) == ["the training table has rows of 2 images; its dataset promises 1 a row"]

@@ -20,6 +20,8 @@ COMMANDS = {
     "check": ("runs", "Find out everything that can be known before training."),
     "run": ("runs", "Train the folds that are not done yet, and score them."),
     "score": ("runs", "Score stored out-of-fold predictions anew, without training."),
+    "blend": ("blends", "Make one prediction of several experiments'."),
+    "import": ("blends", "Make an experiment of a team mate's predictions."),
     "predict": ("runs", "Predict images that were not there when the run was made."),
     "submit": ("results", "Write a numbered submission, checked against the sample."),
     "ledger": ("results", "Record the score that a submission got, or list all of them."),

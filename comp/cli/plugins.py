@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +33,6 @@ def in_option(help_line: str) -> Any:
 @json_option
 def list_command(kind: str | None, experiment: str | None, as_json: bool) -> None:
     """List all plugins, and files that cannot be read as such."""
-    from comp.report.tables import format_table
-
     catalog = open_catalog(experiment)
     plugins = sorted(catalog.plugins.values(), key=lambda plugin: (KINDS.index(plugin.kind), plugin.name))
     shown = [plugin for plugin in plugins if kind in (None, plugin.kind)]
@@ -43,8 +44,7 @@ def list_command(kind: str | None, experiment: str | None, as_json: bool) -> Non
             }
         )
         return
-    rows = [[plugin.kind, plugin.label, plugin.origin, plugin.summary] for plugin in shown]
-    print_lines(crop_lines(format_table(["kind", "use", "origin", "what it does"], rows)))
+    print_lines(crop_lines(list_by_kind(shown)))
     print_warnings(f"{relative(file)}: {message}" for file, message in catalog.broken)
 
 
@@ -53,7 +53,7 @@ def list_command(kind: str | None, experiment: str | None, as_json: bool) -> Non
 @in_option("Also look in this experiment's folder.")
 @json_option
 def show_command(name: str, experiment: str | None, as_json: bool) -> None:
-    """Describe a plugin: summary, parameters, defaults, file and line."""
+    """Describe a plugin: summary, parameters, defaults, an example, file and line."""
     found = find_plugins(open_catalog(experiment), name)
     if as_json:
         print_json([describe(plugin) for plugin in found])
@@ -69,7 +69,6 @@ def show_command(name: str, experiment: str | None, as_json: bool) -> None:
 @json_option
 def new_command(kind: str, name: str, experiment: str | None, as_json: bool) -> None:
     """Write a small plugin that works, to start from."""
-    from comp.keys import SLOTS
     from comp.project import find_project
     from comp.starters import start_plugin
 
@@ -77,8 +76,19 @@ def new_command(kind: str, name: str, experiment: str | None, as_json: bool) -> 
     if as_json:
         print_json({"kind": kind, "name": name, "file": file})
         return
-    used = f"[{{use: {name}}}]" if kind in SLOTS and SLOTS[kind].form == "list" else f"{{use: {name}}}"
-    click.echo(f"wrote {relative(file)}; a manifest uses it as `{kind}: {used}`")
+    click.echo(f"wrote {relative(file)}; a manifest uses it as `{write_key(kind, f'{{use: {name}}}')}`")
+
+
+def list_by_kind(plugins: Sequence[Plugin]) -> list[str]:
+    """A heading for each kind, and under it a line for each plugin; what is not built in says where it is from."""
+    width = max((len(plugin.label) for plugin in plugins), default=0)
+    lines: list[str] = []
+    for kind, group in itertools.groupby(plugins, key=lambda plugin: plugin.kind):
+        lines += [*([""] if lines else []), click.style(kind, bold=True)]
+        for plugin in group:
+            origin = "" if plugin.origin == "built-in" else f"({plugin.origin}) "
+            lines.append(f"  {plugin.label:<{width}}  {origin}{plugin.summary}")
+    return lines
 
 
 def open_catalog(experiment: str | None) -> Catalog:
@@ -118,6 +128,13 @@ def find_plugins(catalog: Catalog, name: str) -> list[Plugin]:
     return found
 
 
+def write_key(kind: str, spec: str) -> str:
+    """A line of a manifest that uses a plugin of this kind: `mix: {use: cutmix}`, `tta: [{use: hflip}]`."""
+    from comp.keys import SLOTS
+
+    return f"{kind}: [{spec}]" if kind in SLOTS and SLOTS[kind].form == "list" else f"{kind}: {spec}"
+
+
 def describe(plugin: Plugin) -> dict[str, Any]:
     from comp.catalog import REQUIRED
 
@@ -131,6 +148,7 @@ def describe(plugin: Plugin) -> dict[str, Any]:
         "file": plugin.file,
         "line": plugin.line,
         "supplied": plugin.supplied,
+        "example": plugin.example or None,
         "parameters": [
             {
                 "name": parameter.name,
@@ -154,7 +172,7 @@ def description(plugin: Plugin) -> list[str]:
     ]
     if plugin.family:
         lines.append(family_line(plugin))
-    body = plugin.doc.partition("Args:")[0].strip().partition("\n")[2].strip()
+    body = re.split(r"^(?:Args|Raises|Example):", plugin.doc, maxsplit=1, flags=re.MULTILINE)[0].partition("\n")[2].strip()
     lines += ["", *body.splitlines()] if body else []
     if plugin.parameters:
         rows = [
@@ -167,6 +185,8 @@ def description(plugin: Plugin) -> list[str]:
             for parameter in plugin.parameters
         ]
         lines += ["", *format_table(["parameter", "type", "default", "what it is"], rows)]
+    if plugin.example:
+        lines += ["", f"example: {write_key(plugin.kind, plugin.example)}"]
     return lines
 
 

@@ -40,7 +40,8 @@ def init_command(folder: Path | None, data: Path | None, as_json: bool) -> None:
         print_json({"file": report.file, "conclusions": report.conclusions, "questions": len(report.questions)})
         return
     print_lines(describe_conclusions(report))
-    click.echo(f"wrote {relative(report.file)}; next: " + (f"cd {folder} && " if folder and folder.resolve() != Path.cwd() else "") + "comp new exp001")
+    go = f"cd {folder} && " if folder and folder.resolve() != Path.cwd() else ""
+    click.echo(f"wrote {relative(report.file)}; next: {go}comp new exp001")
 
 
 def describe_conclusions(report: InitReport) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class Answers:
         loss = float(torch.stack([part.double().mean() for part in losses.values()]).mean())
         probabilities = link_outputs(outputs, self.job.task, self.links)
         name = self.job.manifest.values["metric"]["use"]
-        return loss, score_rows(self.job.task, name, self.job.metrics, held_out.targets, probabilities), outputs
+        return loss, score_rows(self.job.task.scored, name, self.job.metrics, held_out.targets, probabilities), outputs
 
 
 def build_views(manifest: Manifest, image: ImageSpec) -> dict[str, View]:

@@ -6,7 +6,7 @@ last.ckpt is plain data and tensors, read with weights_only; it lives while the 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,3 +103,27 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
         return safetensors.torch.load_file(path)
     except Exception as error:  # safetensors raises its own error type, or OSError
         raise WeightsError(f"{path} cannot be read ({error}); delete the fold's folder and run again.") from error
+
+
+def load_initial(network: nn.Module, path: Path, tell: Callable[[str], None]) -> None:
+    """Start a network (with `backbone` and `head`) from the weights of another run, or of a file.
+
+    Args:
+        path: weights that a run saved, or a backbone's own (safetensors); a head of another shape stays as it is.
+        tell: is told where it starts from, and whether the head is new.
+
+    Raises:
+        WeightsError: the file is not there, is damaged, or lacks weights of the backbone.
+    """
+    given = load_weights(path)
+    own = network.state_dict()
+    if not any(name.startswith("backbone.") for name in given):
+        given = {f"backbone.{name}": value for name, value in given.items()}
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    lacking = [name for name in own if name.startswith("backbone.") and name not in fitting]
+    if lacking:
+        shown = f"{lacking[0].removeprefix('backbone.')} and {len(lacking) - 1} more" if len(lacking) > 1 else lacking[0]
+        raise WeightsError(f"init: {path} does not fit the model: it has no weights of that shape for {shown}")
+    network.load_state_dict(fitting, strict=False)
+    anew = [name for name in own if name.startswith("head.") and name not in fitting]
+    tell(f"starts from {path}" + (", with a new head (the one there has other shapes)" if anew else ""))

@@ -195,14 +195,14 @@ class _Batches(Dataset):
         if self.build_augment is None and self.size == self.store.form.size:
             return torch.from_numpy(self.store.take(positions)), torch.from_numpy(rows)
         images = np.empty((len(rows), *self.size, self.store.form.channels), np.uint8)
-        pixels, stored = self.store.pixels, self.store.rows[positions].tolist()
+        pictures = self.store.pictures(positions)
         if self.build_augment is None:
-            for at, row in enumerate(stored):
-                images[at] = resize_image(pixels[row], self.size)
+            for at, picture in enumerate(pictures):
+                images[at] = resize_image(picture, self.size)
         else:
             augment = self.open_augmenter()
-            for at, (row, key, repeat) in enumerate(zip(stored, self.row_keys[rows].tolist(), repeats.tolist())):
-                images[at] = augment(pixels[row], epoch_key, key, repeat)
+            for at, (picture, key, repeat) in enumerate(zip(pictures, self.row_keys[rows].tolist(), repeats.tolist())):
+                images[at] = augment(picture, epoch_key, key, repeat)
         return torch.from_numpy(images), torch.from_numpy(rows)
 
     def open_augmenter(self) -> Augmenter:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
@@ -15,9 +16,9 @@ from torch import nn
 from comp.api import Batch, EnsembleJob
 from comp.engine.device import seed_torch
 from comp.engine.network import ClassCounts, Network, build_network
-from comp.engine.randomness import derive_seed
+from comp.engine.randomness import derive_seed, make_generator
 from comp.engine.stage import TICK_S, Stage
-from comp.errors import RunError, RunInterrupted
+from comp.errors import PluginError, RunError, RunInterrupted
 from comp.events import Emit, EpochFinished, Notice, StepFinished
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class EnsembleNetwork(nn.Module):
 
     prepare = Network.prepare
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, table: torch.Tensor | None = None) -> torch.Tensor:
         return self.members(images)
 
 
@@ -43,12 +44,13 @@ def fit_ensemble(job: FoldJob, fabric: Fabric, stage: Stage, emit: Emit) -> tupl
     """Let the manifest's ensemble train its members on this fold. Returns the network, and what it told, yet to be finished.
 
     Raises:
-        RunInterrupted: a stop was asked for; the fold starts anew.
+        RunInterrupted: a stop was asked for; the fold starts anew, and the message says so.
         RunError: the loss is no longer a number.
     """
     values = job.manifest.values
     ensemble = job.manifest.catalog.build("ensemble", values["ensemble"], task=job.task)
     epochs = stage.context.stage["epochs"]
+    scale, shift = stage.network.scale, stage.network.shift
     telling = PassReport(job.fold, stage, ensemble.passes(epochs), emit)
     seed_torch(derive_seed(values["seed"], job.fold, "ensemble"), fabric.device)
     given = EnsembleJob(
@@ -63,6 +65,8 @@ def fit_ensemble(job: FoldJob, fabric: Fabric, stage: Stage, emit: Emit) -> tupl
         optimizer=stage.context.stage["optimizer"],
         device=fabric.device,
         report=telling,
+        mean=tuple((-shift / (255 * scale)).flatten().tolist()),
+        std=tuple((1 / (255 * scale)).flatten().tolist()),
     )
     with open_precision(fabric, job.fold, emit):
         members = ensemble.fit(given)
@@ -92,15 +96,27 @@ def member_maker(job: FoldJob, fabric: Fabric, stage: Stage) -> Callable[[], Net
     return make_network
 
 
-def pass_batches(stage: Stage) -> Callable[[int], Iterator[Batch]]:
-    """Pass number -> batches, each pass drawn and augmented from its own key."""
+def pass_batches(stage: Stage) -> Callable[..., Iterator[Batch]]:
+    """Pass number -> batches, each pass drawn and augmented from its own key; with a `draw`, rows drawn with replacement."""
 
-    def batches(number: int) -> Iterator[Batch]:
+    def batches(number: int, draw: int | None = None) -> Iterator[Batch]:
         key = (*stage.context.key, number)
-        for images, rows in stage.loader.epoch(stage.draw_order(number), key):
+        order = stage.draw_order(number)
+        for images, rows in stage.loader.epoch(order if draw is None else draw_again(stage, draw)[order], key):
             yield stage.make_batch(images, rows)
 
     return batches
+
+
+def draw_again(stage: Stage, draw: int) -> np.ndarray:
+    """(N,) int64: for each training row the row that is shown in its stead, the same in every pass of this draw.
+
+    Raises:
+        PluginError: a sampler chooses the rows already, by what they are.
+    """
+    if (use := stage.context.stage["sampler"]["use"]) != "none":
+        raise PluginError(f"the ensemble draws its rows itself, so that sampler '{use}' would choose others; remove one")
+    return make_generator(*stage.context.key, draw, "draw").integers(len(stage.rows), size=len(stage.rows))
 
 
 class PassReport:
@@ -133,7 +149,8 @@ class PassReport:
             name, batches = self.stage.context.stage["name"], self.stage.batches
             self.emit(StepFinished(self.fold, name, number, self.batches, batches, self.mean_loss, self.samples_per_s(now)))
         if self.stage.context.stop():
-            raise RunInterrupted("stopped")
+            why = "because an ensemble's own loop cannot be resumed"
+            raise RunInterrupted("stopped", lost=f"fold {self.fold} starts anew, {why}")
 
     def samples_per_s(self, now: float) -> float:
         return self.batches * self.stage.batch_size / max(now - self.pass_started, 1e-9)

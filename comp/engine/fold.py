@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,18 @@ import torch
 from lightning_fabric import Fabric
 
 from comp.engine.answers import Answers, build_views
-from comp.engine.checkpoint import Progress, copy_state, load_checkpoint, save_checkpoint, save_weights
+from comp.engine.checkpoint import Progress, copy_state, load_checkpoint, load_initial, save_checkpoint, save_weights
 from comp.engine.ensembles import fit_ensemble
+from comp.engine.gather import Gathering
 from comp.engine.job import FoldJob
+from comp.engine.lessons import gather_rows
 from comp.engine.losses import count_classes
-from comp.engine.network import ClassCounts, build_network
-from comp.engine.sizes import plan_stage_image
+from comp.engine.network import ClassCounts, Network, build_network
+from comp.engine.predict import fit_head
+from comp.engine.sizes import plan_stage_image, without_weights
 from comp.engine.stage import Stage, StageContext
-from comp.errors import RunError, RunInterrupted
+from comp.engine.tabular import TableEncoder, encode_rows, fit_encoder, write_encoder
+from comp.errors import PluginError, RunError, RunInterrupted
 from comp.events import Emit, EpochFinished, FoldFinished, FoldStarted, Notice, StageStarted
 from comp.predictions import write_raw
 from comp.project import atomic_write
@@ -42,7 +47,7 @@ def train_fold(job: FoldJob, fabric: Fabric, emit: Emit) -> dict[str, Any]:
     """
     try:
         training = FoldTraining(job, fabric, emit)
-        if job.manifest.values["ensemble"]:
+        if job.manifest.values["ensemble"] and not training.gathering.gatherer:
             training.fit_together()
         else:
             training.run_stages()
@@ -61,16 +66,29 @@ class FoldTraining:
         self.epochs = sum(stage["epochs"] for stage in self.stages)
         self.key = (self.values["seed"], job.fold)
         self.checkpoint = job.folder / "last.ckpt"
-        counts = ClassCounts(count_classes(job.task, job.train.targets), len(job.train))
-        catalog = job.manifest.catalog
+        self.encoder = None if job.train.columns is None else fit_encoder(job.train.columns)
+        self.job = job = encode_job(job, self.encoder)
         self.answers = Answers(job, fabric, emit)
-        self.network = fabric.to_device(build_network(catalog, self.values, job.task, job.image, counts, self.key))
+        self.network = fabric.to_device(self.build())
         self.network.to(memory_format=torch.channels_last)
         self.progress, self.saved = load_checkpoint(self.checkpoint, fabric.device) or (Progress(), None)
         self.best_state: dict[str, torch.Tensor] | None = self.saved["best"] if self.saved else None
+        self.gathering = Gathering(job, self.epochs, self.saved)
         self.last_outputs: np.ndarray | None = None
         self.started, self.saved_at = time.monotonic() - self.progress.elapsed_s, time.monotonic()
         emit(FoldStarted(job.fold, len(job.train), len(job.held_out or ()), len(self.progress.history)))
+
+    def build(self) -> Network:
+        """The manifest's network; where weights are given to start from, with those."""
+        job, values = self.job, self.values
+        if job.init:
+            values = {**values, "model": without_weights(values["model"])}
+        counts = ClassCounts(count_classes(job.task, job.train.targets), len(job.train))
+        width = self.encoder.width if self.encoder else 0
+        network = build_network(job.manifest.catalog, values, job.task, job.image, counts, self.key, width)
+        if job.init:
+            load_initial(network, job.init, lambda text: self.emit(Notice(f"fold {job.fold}: {text}")))
+        return network
 
     # -- stages ----------------------------------------------------------------------------------------------------------
 
@@ -90,12 +108,16 @@ class FoldTraining:
                 self.saved = None
             while not self.is_over(stage):
                 self.run_epoch(stage)
+            if index == len(self.stages) - 1 or self.ended():
+                self.last_outputs = self.gathering.finish(stage, self.answers, self.last_outputs)
         finally:
             stage.close()
         self.network = stage.predictor
 
     def fit_together(self) -> None:
         """An ensemble that owns its loop: one stage, trained from its start (a killed fold begins anew, with the same bits)."""
+        if self.network.takes_table:
+            raise PluginError("the ensemble's members are given images alone; this model takes the table's columns, too")
         stage = self.open_stage(0)
         try:
             self.network, passes = fit_ensemble(self.job, self.fabric, stage, self.emit)
@@ -122,7 +144,10 @@ class FoldTraining:
         context = StageContext(
             catalog, job.task, stage, image, job.fold, key, first_epoch, job.workers, self.emit, job.stop
         )
-        opened = Stage(context, self.network, self.fabric, job.train)
+        others = {"held_out": job.held_out, "test": job.test}
+        objective = catalog.build("objective", stage["objective"], task=job.task)
+        rows = gather_rows(objective, job.train, others, job.task, job.teach, job.fold, self.emit)
+        opened = Stage(context, self.network, self.fabric, rows)
         self.emit(StageStarted(job.fold, stage["name"], stage["epochs"], opened.batches))
         return opened
 
@@ -180,6 +205,7 @@ class FoldTraining:
         progress.history.append({"epoch": record.epoch, "scores": scores, "train_loss": record.train_loss, "held_out_loss": loss})
         signed = None if headline is None else headline if greater else -headline
         stage.scheduler.epoch(progress.epoch, signed)
+        self.gathering.add(record.epoch, stage.predictor, signed)
         progress.epoch += 1
         progress.batch = progress.rows = 0
         progress.loss_sum, progress.part_sums = 0.0, {}
@@ -191,25 +217,30 @@ class FoldTraining:
 
     def save(self, stage: Stage) -> None:
         self.progress.elapsed_s = time.monotonic() - self.started
-        save_checkpoint(self.checkpoint, self.progress, {**stage.states(), "best": self.best_state})
+        states = {**stage.states(), "best": self.best_state, "gathered": self.gathering.state()}
+        save_checkpoint(self.checkpoint, self.progress, states)
         self.saved_at = time.monotonic()
 
     def finish(self) -> dict[str, Any]:
         """Write weights, raw predictions and fold.json; last.ckpt goes."""
         job, progress = self.job, self.progress
         select = self.stages[-1]["train"]["select"]
-        last_state = copy_state(self.network)
         last_epoch = progress.history[-1]["epoch"]
-        save_weights(job.folder / "last.safetensors", last_state)
         has_best = self.best_state is not None and progress.best_epoch != last_epoch
+        use_best = select == "best" and has_best
         if has_best:
             save_weights(job.folder / "best.safetensors", self.best_state)
-        use_best = select == "best" and has_best
         if use_best:
+            save_weights(job.folder / "last.safetensors", copy_state(self.network))
             self.network.load_state_dict(self.best_state)
             self.last_outputs = None
+        scores = self.gathering.scores or self.history_scores(progress.best_epoch if use_best else last_epoch)
+        if fit_head(self.network, self.fabric, job.train, self.answers.batch):
+            _, scores, self.last_outputs = self.answers.validate(self.network)
+        save_weights(job.folder / ("best.safetensors" if use_best else "last.safetensors"), copy_state(self.network))
+        if self.encoder:
+            write_encoder(job.folder, self.encoder)
         self.write_predictions()
-        scores = self.history_scores(progress.best_epoch if use_best else last_epoch)
         record = {
             "format": FORMAT,
             "fold": job.fold,
@@ -224,6 +255,7 @@ class FoldTraining:
             "held_out_rows": len(job.held_out or ()),
             "links": dict(self.answers.links),
             "elapsed_s": round(time.monotonic() - self.started, 3),
+            **self.gathering.record(),
         }
         atomic_write(job.folder / "fold.json", json.dumps(record, indent=2))
         self.checkpoint.unlink(missing_ok=True)
@@ -249,3 +281,9 @@ class FoldTraining:
             path = job.folder / ("oof.parquet" if what == "held-out" else "test.parquet")
             path.unlink(missing_ok=True)  # of a process that was killed in here: these weights may differ from its own
             write_raw(path, job.task, rows.ids, rows.row_ids, found, self.key[0], self.answers.links)
+
+
+def encode_job(job: FoldJob, encoder: TableEncoder | None) -> FoldJob:
+    """The job with the rows' own columns turned into features."""
+    rows = {name: encode_rows(getattr(job, name), encoder) for name in ("train", "held_out", "test")}
+    return replace(job, **rows) if encoder else job

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from comp.api import ImageSpec, Metric, Task
+from comp.engine.lessons import Teach
 from comp.engine.rows import Rows
 from comp.manifest import Manifest
+
+
+def teach_nothing(teachers: Sequence[str], kind: str) -> Mapping[str, np.ndarray]:
+    raise AssertionError(f"{teachers} are to teach {kind} rows, and nobody can ask them")
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,8 @@ class FoldJob:
         test: None without a test set.
         stop_after: epochs of the fold after which it ends (`full` with early stopping: from the folds); None: the schedule's end.
         stop: asked between steps; true: save and end.
+        init: weights that the fold starts from; None: the manifest's own model.
+        teach: asked where an objective has teachers.
     """
 
     manifest: Manifest
@@ -36,3 +45,5 @@ class FoldJob:
     workers: int
     stop_after: int | None
     stop: Callable[[], bool]
+    init: Path | None = None
+    teach: Teach = teach_nothing

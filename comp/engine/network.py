@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,15 @@ class Network(nn.Module):
     """Images to raw outputs.
 
     `prepare` turns uint8 (B, H, W, C) as it lies in the store into normalised float (B, C, H, W); the permuted view of such
-    a batch is channels_last already, so nothing is copied for the layout. `forward` takes what `prepare` returns.
+    a batch is channels_last already, so nothing is copied for the layout. `forward` takes what `prepare` returns, and the
+    features of the rows' own columns where the backbone takes them.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.takes_table = bool(getattr(backbone, "takes_table", False))
         scale = torch.tensor([1 / (255 * s) for s in std]).view(1, -1, 1, 1)
         shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(1, -1, 1, 1)
         self.register_buffer("scale", scale, persistent=False)
@@ -44,24 +47,51 @@ class Network(nn.Module):
         """uint8 (B, H, W, C) on the device -> float32 (B, C, H, W), normalised, channels_last."""
         return images.permute(0, 3, 1, 2).to(torch.float32).mul_(self.scale).add_(self.shift)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.backbone(images))
+    def forward(self, images: torch.Tensor, table: torch.Tensor | None = None, method: str | None = None) -> Any:
+        """Raw outputs (B, outputs); with `method`, what the backbone's method of that name gives.
+
+        Raises:
+            PluginError: the backbone has no such method.
+        """
+        if method is None:
+            return self.head(self.encode(images, table))
+        function = getattr(self.backbone, method, None)
+        if function is None:
+            raise PluginError(f"the model ({type(self.backbone).__name__}) cannot {method}; take one that can")
+        return function(images)
+
+    def encode(self, images: torch.Tensor, table: torch.Tensor | None = None) -> torch.Tensor:
+        """The backbone's features (B, F)."""
+        return self.backbone(images, table) if self.takes_table else self.backbone(images)
 
 
 def build_network(
-    catalog: Catalog, values: Mapping[str, Any], task: Task, image: ImageSpec, counts: ClassCounts, key: tuple[Any, ...]
+    catalog: Catalog,
+    values: Mapping[str, Any],
+    task: Task,
+    image: ImageSpec,
+    counts: ClassCounts,
+    key: tuple[Any, ...],
+    table_width: int = 0,
 ) -> Network:
     """The manifest's model and head, initialised from `key` alone, whatever was drawn before.
 
     Args:
         key: (seed, fold, ...): what the initial weights depend on.
+        table_width: how many features of the rows' own columns there are.
 
     Raises:
         PluginError: the head's output does not have the task's width.
         WeightsError: pretrained weights that are not there or do not fit.
     """
     torch.manual_seed(derive_seed(*key, "weights"))
-    backbone = catalog.build("model", values["model"], task=task, image=image)
+    backbone = catalog.build("model", values["model"], task=task, image=image, table_width=table_width)
+    lacking = [name for name in ("features", "mean", "std", "any_size") if not hasattr(backbone, name)]
+    if lacking:
+        raise PluginError(
+            f"model '{values['model']['use']}': what it returned ({type(backbone).__name__}) has no {', '.join(lacking)}; "
+            "a model has features (their number), mean and std (what its weights want), and any_size"
+        )
     known = {"task": task, "features": backbone.features, "counts": dict(counts.per_class), "rows": counts.rows}
     head = catalog.build("head", values["head"], **known)
     mean = image.mean or fit_channels(backbone.mean, image)
@@ -104,23 +134,50 @@ def is_norm(module: nn.Module) -> bool:
     return named and any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
 
 
-def freeze_parts(network: Network, freeze: str | None) -> None:
-    """Decide what learns in a stage: `backbone` keeps the whole backbone, `norm` every norm layer in it, None nothing."""
+FIRST = "layers:"
+
+
+def freeze_parts(network: Network, freeze: str | Sequence[str] | None) -> list[nn.Module]:
+    """Decide what learns in a stage. Returns the frozen modules, which stay in eval mode.
+
+    Args:
+        freeze: `backbone`, all of it; `norm`, every norm layer in it; `layers:14`, its first 14 layers that have weights, in
+            the order in which they are defined; or patterns of names within it (`stem*`, `blocks.0.*`). None: nothing.
+
+    Raises:
+        PluginError: a pattern that fits no layer, or more layers than there are.
+    """
     network.requires_grad_(True)
-    if freeze == "backbone":
-        network.backbone.requires_grad_(False)
-    elif freeze == "norm":
-        for module in network.backbone.modules():
-            if is_norm(module):
-                module.requires_grad_(False)
+    found: list[nn.Module] = []
+    for name in [freeze] if isinstance(freeze, str) else freeze or ():
+        modules = find_layers(network.backbone, name)
+        loose = [weight for key, weight in network.backbone.named_parameters() if fnmatchcase(key, name)]
+        if not modules and not loose:
+            known = ", ".join(key for key, _ in network.backbone.named_children())
+            raise PluginError(f"freeze: {name!r} fits no layer of the model; its parts are {known}")
+        for part in (*modules, *loose):
+            part.requires_grad_(False)
+        found += modules
+    return found
 
 
-def enter_training(network: Network, freeze: str | None) -> None:
+def find_layers(backbone: nn.Module, name: str) -> list[nn.Module]:
+    """The modules of a backbone that one entry of `freeze` means."""
+    if name == "backbone":
+        return [backbone]
+    if name == "norm":
+        return [module for module in backbone.modules() if is_norm(module)]
+    if not name.startswith(FIRST):
+        return [module for key, module in backbone.named_modules() if key and fnmatchcase(key, name)]
+    layers = [module for module in backbone.modules() if any(True for _ in module.parameters(recurse=False))]
+    wanted = name.removeprefix(FIRST)
+    if not wanted.isdigit() or not 0 < int(wanted) <= len(layers):
+        raise PluginError(f"freeze: {name!r}; wanted a number from 1 to {len(layers)}, the layers of the model that have weights")
+    return layers[: int(wanted)]
+
+
+def enter_training(network: Network, frozen: Sequence[nn.Module] = ()) -> None:
     """Train mode, except where frozen: a frozen batch norm neither learns nor moves its statistics."""
     network.train()
-    if freeze == "backbone":
-        network.backbone.eval()
-    elif freeze == "norm":
-        for module in network.backbone.modules():
-            if is_norm(module):
-                module.eval()
+    for module in frozen:
+        module.eval()

@@ -74,11 +74,33 @@ def predict_once(
     network.eval()
     found: dict[str, list[torch.Tensor]] = {name: [] for name in views}
     done = 0
+    table = None if rows.table is None else torch.as_tensor(rows.table, device=fabric.device)
     with torch.inference_mode(), fabric.autocast():
         for images in iterate_images(rows.store, rows.positions, batch.rows, batch.size):
             prepared = network.prepare(images.to(fabric.device, non_blocking=True))
+            given = () if table is None else (table[done : done + len(images)],)
             for name, view in views.items():
-                found[name].append(network(prepared if view is None else view(prepared)).float())
+                found[name].append(network(prepared if view is None else view(prepared), *given).float())
             done += len(images)
             progress(done, len(rows))
         return {name: torch.cat(parts).cpu().numpy() for name, parts in found.items()}
+
+
+def fit_head(network: nn.Module, fabric: Fabric, rows: Rows, batch: PredictBatch) -> bool:
+    """Let a head that keeps something of the training rows (a gallery of neighbours) have their features.
+
+    False: it has no `fit`.
+    """
+    fit = getattr(getattr(network, "head", None), "fit", None)
+    if fit is None:
+        return False
+    network.eval()
+    table = None if rows.table is None else torch.as_tensor(rows.table, device=fabric.device)
+    parts: list[torch.Tensor] = []
+    with torch.no_grad(), fabric.autocast():
+        for images in iterate_images(rows.store, rows.positions, batch.rows, batch.size):
+            start = sum(map(len, parts))
+            own = None if table is None else table[start : start + len(images)]
+            parts.append(network.encode(network.prepare(images.to(fabric.device)), own).float())
+        fit(torch.cat(parts), {name: torch.as_tensor(values, device=fabric.device) for name, values in rows.targets.items()})
+    return True

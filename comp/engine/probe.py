@@ -14,12 +14,14 @@ from lightning_fabric import Fabric
 
 from comp.api import ImageSpec, Task
 from comp.engine.checkpoint import Progress
+from comp.engine.lessons import pretend_lessons
 from comp.engine.losses import count_classes
 from comp.engine.network import ClassCounts, build_network, enter_training
 from comp.engine.predict import PredictBatch, predict_views
 from comp.engine.rows import Rows
 from comp.engine.sizes import plan_stage_image
 from comp.engine.stage import LOSS, Stage, StageContext
+from comp.engine.tabular import encode_rows, fit_encoder
 from comp.manifest import Manifest
 from comp.views import PLAIN
 
@@ -57,14 +59,18 @@ def try_training(manifest: Manifest, task: Task, image: ImageSpec, rows: Rows, f
     stage = manifest.stages[0]
     counts = ClassCounts(count_classes(task, rows.targets), len(rows))
     key = (manifest.values["seed"], "check")
-    network = fabric.to_device(build_network(manifest.catalog, manifest.values, task, image, counts, key))
+    encoder = None if rows.columns is None else fit_encoder(rows.columns)
+    rows = encode_rows(rows, encoder)
+    width = encoder.width if encoder else 0
+    network = fabric.to_device(build_network(manifest.catalog, manifest.values, task, image, counts, key, width))
     network.to(memory_format=torch.channels_last)
     seen = plan_stage_image(stage["image"], image)
     context = StageContext(manifest.catalog, task, stage, seen, "check", ("check",), 0, 0, lambda event: None, lambda: False)
-    opened = Stage(context, network, fabric, rows)
+    objective = manifest.catalog.build("objective", stage["objective"], task=task)
+    opened = Stage(context, network, fabric, pretend_lessons(objective, rows, task))
     progress, times, losses = Progress(), [], []
     order = np.resize(np.arange(len(rows)), STEPS * opened.batch_size)
-    enter_training(network, stage["freeze"])
+    enter_training(network, opened.frozen)
     started = time.monotonic()
     for images, chosen in opened.loader.epoch(order, ("check", 0)):
         opened.sums = {}

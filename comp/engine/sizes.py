@@ -31,13 +31,18 @@ def plan_image(manifest: Manifest, task: Task, channels: int) -> ImageSpec:
     stage = manifest.stages[-1]
     spec = stage["image"]
     size = as_pair(spec["size"])
-    count = spec["channels"] if spec["channels"] != "auto" else PRETRAINED_CHANNELS if is_pretrained(manifest) else channels
+    count = spec["channels"] if spec["channels"] != "auto" else fit_channels(manifest, channels)
     image = ImageSpec(size, size, count, as_statistics("mean", spec["mean"], count), as_statistics("std", spec["std"], count))
     if spec["predict_size"] != "auto":
         return replace(image, predict_size=as_pair(spec["predict_size"]))
     if not trains_with_crop(stage["augment"]) or not takes_any_size(manifest, task, image):
         return image
     return replace(image, predict_size=(round(size[0] * PREDICT_LARGER), round(size[1] * PREDICT_LARGER)))
+
+
+def fit_channels(manifest: Manifest, channels: int) -> int:
+    """`image.channels: auto`: what the images have; a single grey one in colours where the weights were made for them."""
+    return PRETRAINED_CHANNELS if channels == 1 and is_pretrained(manifest) else channels
 
 
 def plan_stage_image(spec: Mapping[str, Any], image: ImageSpec) -> ImageSpec:
@@ -82,9 +87,12 @@ def trains_with_crop(augment: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def takes_any_size(manifest: Manifest, task: Task, image: ImageSpec) -> bool:
-    return bool(manifest.catalog.build("model", without_weights(manifest.values["model"]), task=task, image=image).any_size)
+    model = without_weights(manifest.values["model"])
+    # The columns' number changes nothing about sizes.
+    return bool(manifest.catalog.build("model", model, task=task, image=image, table_width=1).any_size)
 
 
 def without_weights(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's mapping for when stored weights are to be loaded into it: its pretrained ones are not needed."""
-    return {**model, "pretrained": False} if "pretrained" in model else dict(model)
+    """The model's mapping for when stored weights are to be loaded into it: pretrained ones are not needed, nor those inside."""
+    inner = {"backbone": without_weights(model["backbone"])} if isinstance(model.get("backbone"), Mapping) else {}
+    return {**model, **inner, **({"pretrained": False} if "pretrained" in model else {})}

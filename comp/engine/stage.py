@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from comp.api import Batch, ImageSpec, Task
 from comp.catalog import Catalog
 from comp.engine.augment import AugmentPlan
 from comp.engine.average import WeightAverage
+from comp.engine.batches import gather_batch, send_rows
 from comp.engine.checkpoint import Progress
 from comp.engine.data import TrainLoader
 from comp.engine.device import free_memory, is_mixed, renew_scaler, seed_torch
@@ -75,18 +77,23 @@ class Stage:
         self.batch_size: int = settings["batch_size"]
         self.accumulate: int = settings["accumulate"]
         self.clip_norm: float = settings["clip_norm"]
-        self.sampler = build("sampler", stage["sampler"], task=context.task, targets=dict(train.targets))
+        known = {"task": context.task, "targets": dict(train.targets), "batch_size": self.batch_size}
+        self.sampler = build("sampler", stage["sampler"], **known)
         self.epoch_rows: int | None = None
         self.epoch_rows = len(self.draw_order(0))
         self.batches = math.ceil(self.epoch_rows / self.batch_size)
         self.steps = math.ceil(self.batches / self.accumulate) * stage["epochs"]
-        self.counts = count_classes(context.task, train.targets)
-        self.losses: TaskLoss = build_losses(context.catalog, stage["loss"], context.task, train.targets, fabric.device)
-        self.objective = build("objective", stage["objective"])
+        labels = train.targets if train.labelled is None else train.take(np.flatnonzero(train.labelled)).targets
+        self.counts = count_classes(context.task, labels)
+        self.losses: TaskLoss = build_losses(context.catalog, stage["loss"], context.task, labels, fabric.device)
+        self.objective = build("objective", stage["objective"], task=context.task)
+        self.after_backward: Callable[[Network], None] | None = getattr(self.objective, "restore", None)
         self.mix = build("mix", stage["mix"], task=context.task) if stage["mix"] else None
-        freeze_parts(network, stage["freeze"])
+        self.frozen = freeze_parts(network, stage["freeze"])
+        if settings["batch_norm"] == "keep":
+            self.frozen += [part for part in network.backbone.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
         self.optimizer = build("optimizer", stage["optimizer"], network=network)
-        span = {"steps": self.steps, "epochs": stage["epochs"]}
+        span = {"steps": self.steps, "epochs": stage["epochs"], "early_stopping": settings["patience"]}
         self.scheduler = build("scheduler", stage["scheduler"], optimizer=self.optimizer, **span)
         self.ema = self.start_average(settings["ema"])
         self.module = torch.compile(network) if settings["compile"] else network
@@ -94,8 +101,7 @@ class Stage:
             self.module = fabric.setup_module(self.module)
         self.fabric_optimizer = fabric.setup_optimizers(self.optimizer)
         renew_scaler(fabric)
-        self.targets = {name: torch.as_tensor(values, device=fabric.device) for name, values in train.targets.items()}
-        self.weights = torch.as_tensor(train.weights, device=fabric.device)
+        self.data = send_rows(train, fabric.device)
         self.loader = self.open_loader()
         self.micro_rows = self.batch_size
         self.group: list[Step] = []
@@ -147,7 +153,7 @@ class Stage:
             RunInterrupted: a stop was asked for; the state is that after a whole step, and `progress` says which.
             RunError: the loss is no longer a number.
         """
-        enter_training(self.network, self.context.stage["freeze"])
+        enter_training(self.network, self.frozen)
         order = self.draw_order(progress.epoch)
         self.sums = {name: self.make_sum(value) for name, value in {LOSS: progress.loss_sum, **progress.part_sums}.items()}
         ticked, ticked_rows = time.monotonic(), progress.rows
@@ -221,6 +227,8 @@ class Stage:
             mixed = self.mix(batch.images, generator) if self.mix else None
             loss, parts = self.objective(self.module, batch, mixed, self.losses)
             self.fabric.backward(loss if len(rows) == group_rows else loss * (len(rows) / group_rows))
+            if self.after_backward:
+                self.after_backward(self.network)
             losses.append({name: (mean.detach(), len(rows)) for name, mean in {LOSS: loss, **parts}.items()})
         return losses
 
@@ -233,9 +241,8 @@ class Stage:
 
     def make_batch(self, images: torch.Tensor, rows: torch.Tensor) -> Batch:
         device = self.fabric.device
-        rows = rows.to(device, non_blocking=True)
-        targets = {name: values[rows] for name, values in self.targets.items()}
-        return Batch(self.network.prepare(images.to(device, non_blocking=True)), targets, self.weights[rows])
+        rows, data = rows.to(device, non_blocking=True), self.data
+        return gather_batch(data, self.network.prepare(images.to(device, non_blocking=True)), rows)
 
     def update(self, progress: Progress) -> None:
         if self.clip_norm:

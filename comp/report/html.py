@@ -15,7 +15,16 @@ from comp.events import read_events
 from comp.project import atomic_write
 from comp.report.confusion import Confusion, count_confusions
 from comp.report.curves import COLOURS, Curve, draw_chart
-from comp.report.tables import format_duration, format_score, format_spread, rank_classes
+from comp.report.tables import (
+    format_duration,
+    format_score,
+    format_spread,
+    interval_line,
+    member_rows,
+    rank_classes,
+    raw_lines,
+)
+from comp.runs import scored_file
 
 MATRIX_CLASSES = 30
 CLASS_ROWS = 100
@@ -33,7 +42,7 @@ def write_report(run_folder: Path, ids: Sequence[str] = (), targets: Mapping[str
     records = list(read_events(run_folder / "events.jsonl"))
     file = run_folder / "scores.json"
     scores = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    oof = run_folder / "oof.parquet"
+    oof = scored_file(run_folder)
     confusions = count_confusions(oof, ids, targets) if targets and oof.exists() else []
     text = render_report(records, scores, confusions)
     path = run_folder / "report.html"
@@ -66,6 +75,8 @@ def render_report(records: Sequence[Mapping[str, Any]], scores: Mapping[str, Any
         legend=[(f"fold {fold}" if fold.isdigit() else fold, colour_of(fold, epochs)) for fold in epochs],
         also={name: other["pooled"] for name, other in scores["also"].items()} if scores else {},
         per_target=scores["per_target"] if scores else {},
+        details=[*filter(None, [interval_line(scores)]), *raw_lines(scores)] if scores else [],
+        members=member_rows(scores) if scores.get("blend") else [],
         classes=classes[:CLASS_ROWS],
         class_count=len(classes),
         confusions=[describe_confusion(confusion) for confusion in confusions],

@@ -20,7 +20,7 @@ from comp.events import (
     StoreProgress,
 )
 from comp.report.progress import FoldProgress, RunProgress
-from comp.report.tables import coverage_line, format_duration, format_score, format_table, headline
+from comp.report.tables import format_duration, format_score, format_table, full_headline, member_lines, raw_lines
 
 STORE_LINE_EVERY_S = 5.0
 
@@ -131,7 +131,7 @@ def run_lines(progress: RunProgress) -> list[str]:
         )
     lines = format_table(["fold", metric, "best", "epochs", "best epoch", "time"], rows, right=(1, 2, 3, 4, 5)) if rows else []
     if scores.get("metric"):
-        lines += ["", "   ".join(filter(None, (headline(scores), coverage_line(scores))))]
+        lines += ["", full_headline(scores), *raw_lines(scores), *member_lines(scores)]
     idle = progress.folds and all(fold.state == "complete" for fold in progress.folds.values())
     ending = "complete already; nothing was trained" if idle else "complete" if progress.finished.complete else "not complete yet"
     return [*lines, f"{ending}  {format_duration(progress.finished.elapsed_s)}"]

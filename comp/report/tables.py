@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+MATRIX_MEMBERS = 8
+"""Of more members than these a terminal is not given the matrix of correlations."""
+
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """Lines of equal columns, two spaces apart; the columns numbered in `right` are aligned to the right."""
@@ -68,9 +71,24 @@ def headline(scores: Mapping[str, Any]) -> str:
     return f"OOF {scores['metric']} {format_spread(scores['pooled'], scores['std'])}"
 
 
+def full_headline(scores: Mapping[str, Any]) -> str:
+    """The headline with its bootstrap interval, and the coverage."""
+    return "   ".join(filter(None, (headline(scores), interval_line(scores), coverage_line(scores))))
+
+
+def interval_line(scores: Mapping[str, Any]) -> str:
+    """`95% interval 0.9251 to 0.9370`; empty where there is none."""
+    interval = scores.get("interval")
+    return f"95% interval {format_score(interval['low'])} to {format_score(interval['high'])}" if interval else ""
+
+
 def coverage_line(scores: Mapping[str, Any]) -> str:
     coverage = scores.get("coverage")
-    return f"{coverage['scored']:,} of {coverage['units']:,} units scored" if coverage else ""
+    if not coverage:
+        return ""
+    least, most = coverage.get("times", (1, 1))
+    times = f", each held out {least if least == most else f'{least} to {most}'} times" if most > 1 else ""
+    return f"{coverage['scored']:,} of {coverage['units']:,} units scored{times}"
 
 
 def score_lines(scores: Mapping[str, Any], worst_classes: int = 5) -> list[str]:
@@ -84,7 +102,8 @@ def score_lines(scores: Mapping[str, Any], worst_classes: int = 5) -> list[str]:
         if folds
         else []
     )
-    lines.append("   ".join(filter(None, (headline(scores), coverage_line(scores)))))
+    lines.append(full_headline(scores))
+    lines += raw_lines(scores)
     if len(folds) > 1:
         lines.append(f"mean of folds {format_spread(scores['mean'], scores['std'])}")
     lines += [f"{name} {format_spread(other['pooled'], other['std'])}" for name, other in scores["also"].items()]
@@ -93,7 +112,44 @@ def score_lines(scores: Mapping[str, Any], worst_classes: int = 5) -> list[str]:
     worst = rank_classes(scores)[:worst_classes]
     if worst:
         lines.append("worst classes: " + ", ".join(f"{name} {format_score(score)}" for name, score in worst))
-    return [*lines, *(f"no score for {what}: {why}" for what, why in scores["undefined"].items())]
+    lines += [f"no score for {what}: {why}" for what, why in scores["undefined"].items()]
+    return [*lines, *member_lines(scores)]
+
+
+def raw_lines(scores: Mapping[str, Any]) -> list[str]:
+    """What the score was before post; nothing without post."""
+    if not scores.get("raw"):
+        return []
+    names = ", ".join(rule["use"] for rule in scores["post"])
+    return [f"before post ({names}) {format_spread(scores['raw']['pooled'], scores['raw']['std'])}"]
+
+
+def member_lines(scores: Mapping[str, Any]) -> list[str]:
+    """A blend's members as a table after an empty line; nothing for other runs."""
+    if not scores.get("blend"):
+        return []
+    many = len(scores["members"]) > MATRIX_MEMBERS
+    header, *rows = member_rows(scores, matrix=not many)
+    more = ["how they correlate stands in report.html"] if many and scores["blend"]["correlation"] else []
+    return ["", *format_table(header, rows, right=range(2, len(header))), *more]
+
+
+def member_rows(scores: Mapping[str, Any], matrix: bool = True) -> list[list[str]]:
+    """The header, then for each member of a blend its run, its score alone, its weight, how the blend's score moves without it,
+    and (with `matrix`) its correlation with each. Columns that nothing fills are left out.
+    """
+    blend, members = scores["blend"], scores["members"]
+    sign = 1 if scores["greater_is_better"] else -1
+    columns: dict[str, Mapping[str, str]] = {
+        "alone": {name: format_score(score) for name, score in blend["scores"].items()},
+        "weight": {name: f"{weight:.3f}" for name, weight in (blend["weights"] or {}).items()},
+        "without": {name: f"{-sign * loss:+.4f}" for name, loss in blend["drop_one"].items() if loss is not None},
+    }
+    alike = blend["correlation"] if matrix else {}
+    columns |= {f"r {name}": {other: f"{row[name]:.3f}" for other, row in alike.items()} for name in alike}
+    filled = {title: column for title, column in columns.items() if column}
+    rows = [[name, run, *(column.get(name, "–") for column in filled.values())] for name, run in members.items()]
+    return [["member", "run", *filled], *rows]
 
 
 def rank_classes(scores: Mapping[str, Any]) -> list[tuple[str, float]]:

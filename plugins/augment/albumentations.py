@@ -32,6 +32,8 @@ def albumentations(name: str, image: ImageSpec, /, **arguments: Any) -> Augment:
 
     Raises:
         PluginError: there is no such transform, or it refuses its arguments.
+
+    Example: {use: A.HorizontalFlip, p: 0.5}
     """
     try:
         return _build(name, arguments, image.size)

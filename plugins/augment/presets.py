@@ -16,6 +16,8 @@ def light(image: ImageSpec, /, *, flip: bool = True, crop: float = 0.6, colour: 
         flip: whether half of the images are mirrored left to right; false for digits, text, and left against right.
         crop: smallest share of the area that is kept, in (0, 1]; its sides are at most 4 : 3 out of proportion.
         colour: largest change of brightness and of contrast, as a share, from 0 to 1.
+
+    Example: {use: light, flip: false, crop: 0.8}
     """
     return [*crop_and_flip(image, crop, flip), *change_light(colour, 0.5)]
 
@@ -32,6 +34,8 @@ def medium(
         colour: largest change of brightness and of contrast, as a share, from 0 to 1; hue and saturation follow it.
         rotate: largest rotation either way, in degrees; half of the images are rotated.
         holes: share of the images that lose a rectangle of an eighth to a third of each side, in [0, 1].
+
+    Example: {use: medium, rotate: 10.0}
     """
     transforms = crop_and_flip(image, crop, flip)
     if rotate:
@@ -51,6 +55,8 @@ def heavy(
         colour: largest change of brightness and of contrast, as a share, from 0 to 1; hue and saturation follow it.
         rotate: largest rotation either way, in degrees; shears are up to a third of it.
         holes: share of the images that lose one to four rectangles of an eighth to a quarter of each side, in [0, 1].
+
+    Example: {use: heavy, holes: 0.3}
     """
     library, shear, shift = import_library(), rotate / 3, (-0.06, 0.06)
     moved = library.Affine(

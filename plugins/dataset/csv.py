@@ -1,27 +1,31 @@
-"""Dataset `csv`: a table of training rows, folders of images, and a sample submission, as competitions hand them out.
+"""Dataset `csv`: a table of training rows, images, and a sample submission, as competitions hand them out.
 
 Everything is read as text, exactly as written: `007` stays `007`, a class may be called `NA`. What the labels mean is the
-kit's business (comp.competition); decoding images too. A named image that is not there keeps the path where it was
+kit's business (comp.competition); decoding image files too. A named image that is not there keeps the path where it was
 expected, and the kit says so.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 import pandas as pd
 
-from comp.api import DataError, Tables, plugin
+from comp.api import STACK, DataError, Tables, plugin
 
-KIT_COLUMNS = ("row_id", "id", "image")
+from ._columns import Columns, Stacking
+from ._places import Places, place_inside
+from ._reading import BandsOfTable, PixelWishes, make_reader
+from ._tables import read_sheet
 
 
 @plugin("dataset")
 def csv(
     root: Path,
+    facts: Mapping[str, Any] | None = None,
     /,
     *,
     data: str = ".",
@@ -34,226 +38,219 @@ def csv(
     row: str | None = None,
     target: str | list[str] = "label",
     separator: str | None = None,
+    auxiliary: list[str] = [],  # noqa: B006 (a literal, as a signature that is a schema needs)
+    weight: str | None = None,
+    columns: list[str] = [],  # noqa: B006
     image: str | None = None,
     extension: str | None = None,
+    stack: list[str] | None = None,
+    bag: int = 0,
+    neighbours: int = 0,
+    series: str | None = None,
+    order: str | None = None,
+    bands: list[str] | None = None,
+    range: Literal["auto", "image"] | list[float] | None = None,  # noqa: A002
+    layout: Literal["auto", "hwc", "chw"] = "auto",
+    planes: list[int] | None = None,
+    window: Literal["auto", "image"] | list[float] = "auto",
 ) -> Tables:
-    """A training table, image folders and a sample submission.
+    """A training table (CSV, TSV, Parquet, JSON, COCO), images in folders, archives or arrays, and a sample submission.
 
     Images are found by looking: what `image` (or else the id) says, with or without an extension, is sought in the folder,
-    then below it by name alone; a path may begin with the folder itself.
+    then below it by name alone; a path may begin with the folder itself. Files are JPEG, PNG, TIFF and what else the kit
+    decodes, or .npy, .npz and DICOM. Floats and deep integers of arrays become 8 bits as `range` says, uint8 stays.
 
     Args:
         data: folder of the competition's files; relative to the workspace, or absolute.
-        train: the training table.
+        train: the training table; its ending says the form: .csv, .tsv, .parquet, .json (records, or COCO).
         test: the test table. Null, or a file that is not there: the test set is what the sample lists.
         sample: the sample submission, or null.
-        images: folder of the training images.
-        test_images: folder of the test images; null: the same as `images`. Not there, or empty: no test set yet.
+        images: the training images: a folder, a zip, a plain tar, an .npz by id, or one array of all, in the table's order.
+        test_images: the same of the test images; null: the same as `images`. Not there, or empty: no test set yet.
         id: column of the id that one answer belongs to.
         row: column of a row's own name, where several rows (images) make one unit; null: each row is a unit.
         target: column of the target, or a list of columns.
         separator: what joins the labels where a target holds sets of them, e.g. " ".
+        auxiliary: columns that are trained as targets, too, and not scored.
+        weight: column that says how much a training row counts, from 0; null: all the same.
+        columns: columns of both tables that a model may join to the image features, e.g. [age, sex].
         image: column of the image's path or file name; null, or not in the test table: named by the id (or row).
         extension: chooses among files that differ in it, e.g. ".png".
+        stack: columns of the images of a row, which are stacked along the channels; an empty cell is a black image.
+        bag: how many rows of a unit become one row of stacked images (of more, some evenly spread), from 2; 0: none.
+        neighbours: how many slices before and after are stacked around each, from 1; 0: none.
+        series: column of the series that slices belong to; null: the id.
+        order: column of the place in a bag or series; null: the table's order.
+        bands: keys of a JSON table's records that hold the pixels, one channel each.
+        range: [lowest, highest] become 0 and 255, in arrays, 16-bit PNG and TIFF; auto: the 0.5th and 99.5th percentile of 64
+            training images, by channel; image: each image's own extremes; null: arrays as auto, files as they are.
+        layout: the axis of an array's channels: last (hwc), first (chw), or the smallest (auto).
+        planes: which channels of an array are kept, from 0, e.g. [0, 2, 4]; null: all.
+        window: [centre, width] of DICOM values; auto: the file's own, where it has one; image: each image's own extremes.
 
     Raises:
         DataError: a table that cannot be read or lacks a column, a path that leads outside, an id twice, no image at all.
+
+    Example: {use: csv, data: data, train: train.csv, test: test.csv, images: train_images, id: image_id, target: label}
     """
     folder = (root / Path(data).expanduser()).resolve()
     if not folder.is_dir():
         raise DataError(f"dataset.data: there is no folder {folder}")
     targets = (target,) if isinstance(target, str) else tuple(target)
-    columns = Columns(id=id, row=row, image=image, extension=extension, targets=targets)
-    train_file = place_inside(folder, train, "dataset.train")
-    train_table = columns.arrange(read_text(train_file), train_file.name)
-    train_table["image"] = columns.find_images(train_table, folder, images, train_file.name)
-    sample_table = read_text(place_inside(folder, sample, "dataset.sample")) if sample is not None else None
+    wishes = PixelWishes(range, layout, planes, window)
+    stacking = choose_stacking(Stacking(bag, neighbours, series, order), stack, row)
+    named = tuple(stack) if stack else (image,) if image else ()
+    needed = (*([weight] if weight else []), *columns, *stacking.columns)
+    arranged = Columns(id, row, named, (*targets, *auxiliary), needed)
+    opener = Opener(Places(folder, extension), arranged, stacking, separator, tuple(bands or ()))
+    train_table = opener.open_train(train, images)
+    sample_table = read_sheet(place_inside(folder, sample, "dataset.sample")).rows if sample is not None else None
+    later = replace(opener, columns=replace(opener.columns, answers=(), needed=(*columns, *stacking.columns)))
+    test_table = later.open_test(test, test_images, images, sample_table, targets, auxiliary)
+    read, facts = make_reader(folder, wishes, opener.places.holders, list_parts(train_table), facts)
     return Tables(
         train=train_table,
-        test=open_test(folder, test, test_images, images, sample_table, columns),
+        test=test_table,
         sample=sample_table,
         id_column=id if sample_table is None or id in sample_table else str(sample_table.columns[0]),
         targets=targets,
-        files=(train_file,),
+        files=(folder / train,),
         root=folder,
+        read=read,
         separator=separator,
+        auxiliary=tuple(auxiliary),
+        weight=weight,
+        columns=tuple(columns),
+        views=len(stack) if stack else stacking.views,
+        facts=facts,
     )
 
 
-def open_test(
-    root: Path, test: str | None, test_images: str | None, images: str, sample: pd.DataFrame | None, columns: Columns
-) -> pd.DataFrame | None:
-    """The test rows with their images; None where there is no test set (no images, or nothing that lists them)."""
-    folder = place_inside(root, images if test_images is None else test_images, "dataset.test_images")
-    file = place_inside(root, test, "dataset.test") if test is not None else None
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return None
-    if file is not None and file.is_file():
-        table, name = read_text(file), file.name
-        table = table.drop(columns=[column for column in columns.targets if column in table])
-        columns = replace(columns, image=columns.image if columns.image in table else None)
-    elif sample is not None:
-        header = columns.id if columns.id in sample else sample.columns[0]
-        table, name = pd.DataFrame({columns.id: sample[header]}), "the sample"
-        columns = replace(columns, row=None, image=None)
-    else:
-        return None
-    columns = replace(columns, targets=())
-    table = columns.arrange(table, name)
-    # Among the training images, the sample's may well not be: then the test set has not been handed out.
-    optional = name == "the sample" and test_images is None
-    found = columns.find_images(table, root, images if test_images is None else test_images, name, optional)
-    return None if found is None else table.assign(image=found)
+def choose_stacking(stacking: Stacking, stack: list[str] | None, row: str | None) -> Stacking:
+    """Raises: DataError: wishes that exclude each other, or that make no sense."""
+    chosen = [key for key, given in (("stack", stack), ("bag", stacking.bag), ("neighbours", stacking.neighbours)) if given]
+    if len(chosen) > 1:
+        raise DataError(f"dataset.{' and dataset.'.join(chosen)} exclude each other; one says what a row's stacked images are")
+    if stack is not None and len(stack) < 2:
+        raise DataError(f"dataset.stack is {stack}; wanted two columns of images or more (one is dataset.image)")
+    if stacking.bag == 1 or stacking.bag < 0 or stacking.neighbours < 0:
+        given = f"dataset.bag is {stacking.bag}, dataset.neighbours {stacking.neighbours}"
+        raise DataError(f"{given}; wanted a bag from 2, neighbours from 1")
+    if stacking.bag and row is None:
+        raise DataError("dataset.bag joins a unit's several rows: name the column of the row's own id, dataset.row")
+    return stacking
+
+
+def list_parts(table: pd.DataFrame) -> list[str]:
+    """The references of single images."""
+    return [part for ref in table["image"] for part in ref.split(STACK) if part]
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Which columns say what a row is called, where its image lies and what the answer is."""
+class Opener:
+    """Opens tables of rows and finds their images."""
 
-    id: str
-    row: str | None
-    image: str | None
-    extension: str | None
-    targets: tuple[str, ...]
+    places: Places
+    columns: Columns
+    stacking: Stacking
+    separator: str | None
+    bands: tuple[str, ...]
 
-    def arrange(self, table: pd.DataFrame, name: str) -> pd.DataFrame:
-        """`row_id`, `id` and `image` (as the table names it), then the table's own columns.
+    def open_train(self, train: str, images: str) -> pd.DataFrame:
+        file = place_inside(self.places.root, train, "dataset.train")
+        sheet = read_sheet(file, self.separator, self.bands, self.columns.answers)
+        table = self.columns.arrange(sheet.rows, file.name)
+        return self.add_images(table, sheet.bands, train, images, "dataset.images")  # type: ignore[return-value]
 
-        Raises:
-            DataError: columns that are not there; a row id that is empty or stands twice.
-        """
-        wanted = [column for column in (self.id, self.row, self.image, *self.targets) if column is not None]
-        absent = [column for column in wanted if column not in table]
-        if absent:
-            raise DataError(f"{name} has no column {', '.join(map(repr, absent))}; it has {', '.join(map(repr, table.columns))}")
-        taken = [column for column in self.targets if column in KIT_COLUMNS]
-        if taken:
-            raise DataError(f"{name}: a target cannot be called {taken[0]!r}, which the kit uses itself; rename the column")
-        row_id = table[self.row or self.id]
-        repeated, empty = row_id[row_id.duplicated()].unique().tolist(), table.index[(row_id == "") | (table[self.id] == "")]
-        if len(empty):
-            raise DataError(f"{name}: the id is empty in {len(empty)} rows, first in data row {empty[0] + 1}")
-        if repeated:
-            hint = "" if self.row else "; where several rows make one unit, name the column of the row's own id: dataset.row"
-            raise DataError(f"{name}: {len(repeated)} ids stand twice in {self.row or self.id!r}: {name_few(repeated)}{hint}")
-        head = pd.DataFrame({"row_id": row_id, "id": table[self.id], "image": table[self.image] if self.image else row_id})
-        own = [column for column in table.columns if column not in KIT_COLUMNS]
-        return pd.concat([head, table[own]], axis=1)
-
-    def find_images(self, table: pd.DataFrame, root: Path, images: str, name: str, optional: bool = False) -> list[str] | None:
-        """Each row's image as a path from `root`, worked out from what files there are; None: `optional`, and none is there.
-
-        Raises:
-            DataError: names that lead outside, that fit several files, or none of which is there.
-        """
-        place = place_inside(root, images, "dataset.images")
-        if not place.is_dir():
-            raise DataError(f"dataset.images: there is no folder {place}")
-        prefix = "" if place == root else place.relative_to(root).as_posix() + "/"
-        index = FileIndex(list_files(place), prefix, self.extension)
-        given = table["image"].tolist()
-        outside = [text for text in given if leads_outside(text)]
-        if outside:
-            raise DataError(f"{name}: {len(outside)} images lead out of {root}: {name_few(outside)}")
-        found = [index.find(text) for text in given]
-        unclear = [text for text, path in zip(given, found) if path == FileIndex.SEVERAL]
-        if unclear:
-            raise DataError(
-                f"{name}: {len(unclear)} images fit several files in {place}: {name_few(unclear)}; say which: dataset.extension"
-            )
-        if given and not any(found):
-            if optional:
+    def open_test(
+        self, test: str | None, test_images: str | None, images: str, sample: pd.DataFrame | None, *answers: Any
+    ) -> pd.DataFrame | None:
+        """The test rows with their images; None where there is no test set (no images, or nothing that lists them)."""
+        place, key = (images, "dataset.images") if test_images is None else (test_images, "dataset.test_images")
+        file = place_inside(self.places.root, test, "dataset.test") if test is not None else None
+        if file is not None and file.is_file():
+            sheet = read_sheet(file, self.separator, self.bands)
+            if not self.bands and not self.places.has_images(place, key):
                 return None
-            there = name_few(list(index.paths)) or "nothing"
-            raise DataError(f"{name}: none of its {len(given)} images is in {place}; wanted {name_few(given)}; there is {there}")
-        guess = index.usual_suffix()
-        return [
-            path or prefix + text + ("" if PurePosixPath(text).suffix == guess else guess) for text, path in zip(given, found)
-        ]
+            return self.arrange_test(sheet.rows, sheet.bands, str(test), place, key, answers)
+        if sample is None or not self.places.has_images(place, key):
+            return None
+        header = self.columns.id if self.columns.id in sample else sample.columns[0]
+        columns = replace(self.columns, row=None, image=())
+        table = columns.arrange(pd.DataFrame({columns.id: sample[header]}), "the sample")
+        # Among the training images, the sample's may well not be: then the test set has not been handed out.
+        return replace(self, columns=columns).add_images(table, None, "the sample", place, key, optional=test_images is None)
+
+    def arrange_test(
+        self, rows: pd.DataFrame, bands: Any, name: str, place: str, key: str, answers: Any = ()
+    ) -> pd.DataFrame | None:
+        rows = rows.drop(columns=[column for group in answers for column in group if column in rows])
+        there = set(self.columns.image) <= set(rows.columns)
+        columns = replace(self.columns, image=self.columns.image if there or len(self.columns.image) > 1 else ())
+        table = columns.arrange(rows, PurePosixPath(name).name)
+        return replace(self, columns=columns).add_images(table, bands, name, place, key)
+
+    def add_images(
+        self, table: pd.DataFrame, bands: Any, name: str, place: str, key: str, optional: bool = False
+    ) -> pd.DataFrame | None:
+        """The table with each row's reference. `name`: of the table's file, which holds the pictures where there are bands."""
+        if bands is not None:
+            self.places.holders[name] = BandsOfTable(bands)
+            found = [f"{name}/{number}" for number in range(len(table))]
+            return self.stacking.arrange(table.assign(image=found))
+        named = self.columns.name_images(table)
+        each = [self.places.find(texts.tolist(), place, key, PurePosixPath(name).name, optional) for texts in named]
+        if any(refs is None for refs in each):
+            return None
+        joined = each[0] if len(each) == 1 else list(map(STACK.join, zip(*each, strict=True)))  # type: ignore[arg-type]
+        return self.stacking.arrange(table.assign(image=joined))
 
 
-class FileIndex:
-    """The files of a folder by path, by path without extension, and by name alone."""
+def list_unseen(test: Path, tables: Tables, ids_have_endings: bool, facts: Mapping[str, Any], /, **arguments: Any) -> Tables:
+    """A test set that came after a run, in any form that the training set may have: the hook of `comp predict`.
 
-    SEVERAL = "\0"
-
-    def __init__(self, paths: list[str], prefix: str, extension: str | None) -> None:
-        if extension is not None:
-            dotted = "." + extension.lstrip(".")
-            paths = [path for path in paths if path.lower().endswith(dotted.lower())]
-        self.paths = dict.fromkeys(paths)
-        self.prefix = prefix
-        self._short: dict[str, str] = {}
-        for path in paths:
-            stem = path[: len(path) - len(PurePosixPath(path).suffix)]
-            for key in {stem, path.rpartition("/")[2], stem.rpartition("/")[2]} - {path}:
-                self._short[key] = self.SEVERAL if key in self._short else path
-
-    def find(self, text: str) -> str | None:
-        """The path from the table's root of what the text names; None if nothing, SEVERAL if more than one file."""
-        text = text.removeprefix("./")
-        for name in (text, text.removeprefix(self.prefix)):
-            if name in self.paths:
-                return self.prefix + name
-            path = self._short.get(name)
-            if path is not None:
-                return path if path == self.SEVERAL else self.prefix + path
-        return None
-
-    def usual_suffix(self) -> str:
-        first = next(iter(self.paths), "")
-        return PurePosixPath(first).suffix
-
-
-def list_files(folder: Path) -> list[str]:
-    """The visible files below a folder, as sorted relative paths. Links to folders are followed, but no circle twice."""
-    found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in seen else []
-        if real in seen:
-            continue
-        seen.add(real)
-        prefix = "" if Path(place) == folder else Path(place).relative_to(folder).as_posix() + "/"
-        found += [prefix + name for name in names if not name.startswith(".")]
-    return sorted(found)
-
-
-def read_text(path: Path) -> pd.DataFrame:
-    """A CSV with every cell as text, empty cells as "" (UTF-8, with or without a byte-order mark, any line ends).
-
-    Raises:
-        DataError: not there, not UTF-8, empty, ragged, or a column twice.
+    Args:
+        test: a folder or an archive of images, whose names are the ids, or a table with its images beside or below it.
+        tables: the competition's; only `id_column` and `columns` are looked at.
+        ids_have_endings: whether an image's id bears its file's ending.
+        facts: what the run measured on the training images.
+        arguments: the plugin's.
     """
-    if not path.is_file():
-        raise DataError(f"there is no table {path}")
-    try:
-        # Without a header of its own, pandas refuses rows that are longer than the first instead of shifting columns.
-        table = pd.read_csv(path, header=None, dtype=str, na_filter=False, encoding="utf-8-sig", low_memory=False)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} is not UTF-8 ({error.reason} at byte {error.start}); convert it first") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path.name} cannot be read as CSV: {error}") from error
-    header = [str(cell) for cell in table.iloc[0]]
-    twice = sorted({cell for cell in header if header.count(cell) > 1})
-    if twice:
-        raise DataError(f"{path.name} has two columns called {twice[0]!r}")
-    table = table.iloc[1:].reset_index(drop=True)
-    table.columns = header
-    return table
+    root = test.parent.resolve() if test.is_file() else test.resolve()
+    stacking = Stacking(*(arguments[key] for key in ("bag", "neighbours", "series", "order")))
+    stack, image = arguments["stack"], arguments["image"]
+    named = tuple(stack) if stack else (image,) if image else ()
+    needed = (*arguments["columns"], *stacking.columns)
+    columns = Columns(tables.id_column, arguments["row"], named, (), needed)
+    places = Places(root, arguments["extension"])
+    opener = Opener(places, columns, stacking, arguments["separator"], tuple(arguments["bands"] or ()))
+    suffix = test.suffix.lower()
+    if test.is_dir() or suffix not in (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".json", ".jsonl"):
+        table = list_place(opener, test.name if test.is_file() else ".", ids_have_endings)
+    else:
+        sheet = read_sheet(test, arguments["separator"], opener.bands)
+        columns = replace(columns, id=columns.id if columns.id in sheet.rows else arguments["id"])
+        columns = replace(columns, row=columns.row if columns.row in sheet.rows else None)
+        place = next((name for name in (arguments["test_images"],) if name and (root / name).exists()), ".")
+        table = replace(opener, columns=columns).arrange_test(sheet.rows, sheet.bands, test.name, place, "--test")
+    wishes = PixelWishes(*(arguments[key] for key in ("range", "layout", "planes", "window")))
+    read, _ = make_reader(root, wishes, places.holders, list_parts(table), facts)
+    return replace(tables, test=table, root=root, read=read, views=len(stack) if stack else stacking.views)
 
 
-def place_inside(folder: Path, relative: str, key: str) -> Path:
-    """Raises DataError where a file of the dataset would lie outside its folder."""
-    if leads_outside(relative):
-        raise DataError(f"{key}: {relative!r} leads out of {folder}; wanted a path inside it (the folder itself is dataset.data)")
-    return folder / relative
+def list_place(opener: Opener, name: str, ids_have_endings: bool) -> pd.DataFrame:
+    """A row for each image of a folder or archive."""
+    if opener.stacking.views > 1 or len(opener.columns.image) > 1:
+        raise DataError("--test: what is stacked with what stands in a table; wanted a table of the rows, not images alone")
+    index = opener.places.index(name, "--test")
+    paths = [path for path in index.paths if index.numbered or PurePosixPath(path).suffix.lower() in KNOWN_SUFFIXES]
+    ids = [path if ids_have_endings or index.numbered else PurePosixPath(path).with_suffix("").as_posix() for path in paths]
+    again = pd.Index(ids)[pd.Index(ids).duplicated()]
+    if len(again):
+        raise DataError(f"{opener.places.root}: two images bear the id {again[0]!r}; wanted one image for each id.")
+    return pd.DataFrame({"row_id": ids, "id": ids, "image": [index.prefix + path for path in paths]}, dtype=object)
 
 
-def leads_outside(path: str) -> bool:
-    posix, windows = PurePosixPath(path), PureWindowsPath(path)
-    return "\0" in path or posix.is_absolute() or bool(windows.anchor) or ".." in posix.parts or ".." in windows.parts
+KNOWN_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .gif .tif .tiff .webp .ppm .pgm .jp2 .npy .npz .dcm .dicom .ima".split())
 
-
-def name_few(texts: Sequence[str], most: int = 3) -> str:
-    return ", ".join(map(repr, texts[:most])) + (", ..." if len(texts) > most else "")
+csv.unseen = list_unseen  # type: ignore[attr-defined]

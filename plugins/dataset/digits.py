@@ -26,6 +26,8 @@ def digits(root: Path, /) -> Tables:
 
     Raises:
         DataError: scikit-learn's file is not as expected.
+
+    Example: {use: digits}
     """
     path = find_file()
     test_rows = choose_test_rows()

@@ -7,6 +7,7 @@ row has an id and an image, nothing else.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -30,7 +31,8 @@ def folder(
 ) -> Tables:
     """A folder per class. The column of the class is `label`; the column `part` says `train` or `valid`.
 
-    Ids are paths from `data`, as in `train/cat/001.jpg`; of test images those of the sample, where there is one.
+    Ids are paths from `data`, as in `train/cat/001.jpg`; of test images those of the sample, where there is one that
+    names them rather than numbering its rows from 0 (then in the order of their paths).
 
     Args:
         data: folder of the competition's files; relative to the workspace, or absolute.
@@ -42,6 +44,8 @@ def folder(
 
     Raises:
         DataError: no such folder, no class folders, images outside them, a sample whose ids name no images.
+
+    Example: {use: folder, data: flowers, train: train, test: test}
     """
     base = (root / Path(data).expanduser()).resolve()
     rows = []
@@ -90,7 +94,10 @@ def open_test(base: Path, name: str | None, sample: pd.DataFrame | None) -> pd.D
         return None
     prefix = PurePosixPath(name).as_posix() + "/"
     images = [prefix + path for path in list_images(place)]
-    ids = images if sample is None else name_by_sample(images, sample.iloc[:, 0].tolist())
+    named = [] if sample is None else sample.iloc[:, 0].tolist()
+    # `,answer value`: a sample that numbers its rows means the images in their order.
+    numbered = named == [str(number) for number in range(len(images))]
+    ids = images if sample is None or numbered else name_by_sample(images, named)
     return pd.DataFrame({"row_id": ids, "id": ids, "image": images}, dtype=str)
 
 
@@ -131,7 +138,9 @@ def list_images(place: Path) -> list[str]:
 def read_sample(path: Path) -> pd.DataFrame:
     """Raises: DataError: no such file, or no CSV in UTF-8."""
     try:
-        return pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8-sig")
+        table = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8-sig")
+        # pandas makes up a name for a column without one; a submission must not have it.
+        return table.rename(columns=lambda name: re.sub(r"Unnamed: \d+", "", name))
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"dataset.sample: {path} cannot be read: {error}") from error
 

@@ -1,95 +1,115 @@
-"""torchensemble's voting and snapshot ensembles, trained inside a fold.
+"""torchensemble's methods, trained inside a fold.
 
-torchensemble owns the loop; this module gives it what it needs (a class for members, a loader, a criterion) and takes the
-trained members out into a plain module. Shuffling, augmentation, loss and seeding stay the kit's.
+torchensemble owns the loop; it is given what it needs (a class for members, a loader, a criterion: _given) and the trained
+members are taken out into a plain module. Shuffling, augmentation, loss and seeding stay the kit's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
+from unittest.mock import patch
 
 import torch
+import torchensemble as library
 from torch import nn
 from torch.nn import functional as F
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torchensemble.utils import operator
 
 from comp.api import Ensemble, EnsembleJob, Link, PluginError, Task, plugin
 
-REFUSED = {
-    "bagging": "it builds its own loaders, so that shuffling, augmentation and progress are lost",
-    "gradient_boosting": "its learners' sum is no mean of probabilities, and it diverges at usual learning rates",
-    "soft_gradient_boosting": "its learners' sum is no mean of probabilities, and it diverges at usual learning rates",
-    "adversarial_training": "it wants images in [0, 1], and normalised ones are trained on",
-    "fast_geometric": "it needs a trained first network and a schedule of its own",
-    "fusion": "its members are trained as one network, which averages logits and not answers",
-}
+from ._given import Feed, Never, make_member_class, make_silent_logger, translate_optimizer, with_own_rates
+from ._steps import clip, decay, fresh_autocast
 
-# timm's name (the manifest's) -> torchensemble's, and what timm's default means there.
-OPTIMIZERS: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "sgd": ("SGD", {"momentum": 0.9, "nesterov": True}),
-    "momentum": ("SGD", {"momentum": 0.9}),
-    "adam": ("Adam", {}),
-    "adamw": ("AdamW", {}),
-    "adamax": ("Adamax", {}),
-    "adadelta": ("Adadelta", {}),
-    "adagrad": ("Adagrad", {}),
-    "rmsprop": ("RMSprop", {"momentum": 0.9}),
-    "rprop": ("Rprop", {}),
-}
+# Bagging is voting on rows drawn by the kit: the library's builds loaders of its own, without augmentation and progress.
+METHODS: Mapping[str, str] = {
+    "voting": "VotingClassifier", "bagging": "VotingClassifier", "snapshot": "SnapshotEnsembleClassifier",
+    "fast_geometric": "FastGeometricClassifier", "fusion": "FusionClassifier",
+    "gradient_boosting": "GradientBoostingClassifier", "soft_gradient_boosting": "SoftGradientBoostingClassifier",
+    "adversarial_training": "AdversarialTrainingClassifier",
+}  # fmt: skip
+ALONE = ("voting", "bagging", "gradient_boosting", "adversarial_training")  # each member has epochs of its own
+BOOSTING = ("gradient_boosting", "soft_gradient_boosting")
+OF_METHODS = {"shrinkage": BOOSTING, "epsilon": ("adversarial_training",), "cycle": ("fast_geometric",)}
+FAST_GEOMETRIC_DEPTH = 0.01  # of the manifest's rates (Garipov et al. 2018: 5e-2 and 5e-4)
 
 
 def names() -> tuple[str, ...]:
-    return ("voting", "snapshot", *REFUSED)
+    return tuple(METHODS)
 
 
 def signature(name: str, arguments: dict[str, Any]) -> inspect.Signature:
-    """No method takes arguments beyond the plugin's own.
-
-    Raises:
-        ValueError: the method is one of torchensemble's that are refused, with the reason.
-    """
-    if name in REFUSED:
-        raise ValueError(f"refused, because {REFUSED[name]}; use voting or snapshot")
+    """No method takes arguments beyond the plugin's own."""
     return inspect.Signature()
 
 
 @plugin("ensemble", family="method", names="names", signature="signature")
 def torchensemble(
-    task: Task, /, *, method: str = "voting", estimators: int = 5, schedule: Literal["cosine", "constant"] = "cosine"
+    task: Task,
+    /,
+    *,
+    method: str = "voting",
+    estimators: int = 5,
+    schedule: Literal["cosine", "constant"] = "cosine",
+    shrinkage: float | None = None,
+    epsilon: float | None = None,
+    cycle: int | None = None,
 ) -> Ensemble:
-    """An ensemble of torchensemble, answering with the mean of its members' probabilities (values: their mean).
+    """An ensemble of torchensemble. Unless said otherwise it answers with the mean of its members' probabilities (values: mean).
 
-    voting: members start and are shuffled apart, each trained for the manifest's epochs. snapshot: one network, trained for
-    the manifest's epochs on cyclic cosine rates, copied at the end of each cycle (Huang et al. 2017).
+    voting: members start and are shuffled apart, each trained for the manifest's epochs. bagging: the same, each on rows drawn
+    with replacement (Breiman 1996). adversarial_training: voting, trained on images and on their fast-gradient-sign
+    disturbances (Lakshminarayanan et al. 2017). snapshot: one network, trained for the manifest's epochs on cyclic cosine
+    rates, copied at the end of each cycle (Huang et al. 2017). fast_geometric: one network, trained for the manifest's epochs,
+    then further on short cycles of rates between the manifest's and a hundredth of them, copied in the middle of each
+    (Garipov et al. 2018). fusion: members trained as one network; answers with the mean of their raw outputs.
+    gradient_boosting: one member after another, each trained for the manifest's epochs by least squares on the negative
+    gradient of the manifest's loss at the sum of those before it (Friedman 2001); answers with the sum of the raw outputs.
+    soft_gradient_boosting: the same with all members trained at once (Feng et al. 2020).
 
     Args:
-        method: voting or snapshot.
+        method: voting, bagging, snapshot, fast_geometric, fusion, gradient_boosting, soft_gradient_boosting or
+            adversarial_training.
         estimators: number of members, from 1; snapshot: the epochs must be a multiple of it.
-        schedule: learning rate of voting members: cosine falls per step to zero, constant stays; snapshot has its own.
+        schedule: cosine: the learning rate falls per step to zero over each optimizer's epochs (fast_geometric: of its first
+            part); constant: it stays. snapshot has its own.
+        shrinkage: of the boosting methods: what members' outputs are multiplied by in the sum, in (0, 1]; null: 1. Half is a
+            full step for mse, whose gradient is twice the error.
+        epsilon: of adversarial_training: the disturbance of each pixel, of 0 to 1, in (0, 1]; null: 0.01.
+        cycle: of fast_geometric: epochs of a cycle, from 2; null: 2.
 
     Raises:
-        PluginError: the method is refused or unknown, or estimators is below 1.
+        PluginError: there is no such method, a number is out of its range, or belongs to another method.
+
+    Example: {use: torchensemble, method: voting, estimators: 5}
     """
-    if method in REFUSED:
-        raise PluginError(f"ensemble.method {method} is refused, because {REFUSED[method]}; use voting or snapshot")
-    if method not in ("voting", "snapshot"):
-        raise PluginError(f"ensemble.method is {method!r}; wanted voting or snapshot")
+    if method not in METHODS:
+        raise PluginError(f"ensemble.method is {method!r}; wanted {', '.join(METHODS)}")
     if estimators < 1:
         raise PluginError(f"ensemble.estimators is {estimators}; wanted 1 or more")
-    return TorchEnsemble(task, method, estimators, schedule)
+    for name, given in (("shrinkage", shrinkage), ("epsilon", epsilon), ("cycle", cycle)):
+        if given is not None and method not in OF_METHODS[name]:
+            raise PluginError(f"ensemble.{name} is for {' and '.join(OF_METHODS[name])}; the method is {method}: remove the key")
+    for name, share in (("shrinkage", shrinkage), ("epsilon", epsilon)):
+        if share is not None and not 0 < share <= 1:
+            raise PluginError(f"ensemble.{name} is {share}; wanted a number in (0, 1]")
+    if cycle is not None and cycle < 2:
+        raise PluginError(f"ensemble.cycle is {cycle}; wanted 2 epochs or more: a network is copied in the middle of a cycle")
+    return TorchEnsemble(task, method, estimators, schedule, shrinkage or 1.0, epsilon or 0.01, cycle or 2)
 
 
 class TorchEnsemble:
-    def __init__(self, task: Task, method: str, estimators: int, schedule: str) -> None:
+    def __init__(
+        self, task: Task, method: str, estimators: int, schedule: str, shrinkage: float, epsilon: float, cycle: int
+    ) -> None:
         self.task = task
         self.method = method
         self.estimators = estimators
         self.schedule = schedule
+        self.shrinkage, self.epsilon, self.cycle = shrinkage, epsilon, cycle
 
     def passes(self, epochs: int) -> int:
         """How many passes over the data a fit takes.
@@ -97,17 +117,22 @@ class TorchEnsemble:
         Raises:
             PluginError: snapshot's epochs are no multiple of estimators.
         """
-        if self.method == "voting":
-            return epochs * self.estimators
-        if epochs % self.estimators:
+        if self.method == "snapshot" and epochs % self.estimators:
             raise PluginError(
                 f"ensemble snapshot takes a copy every epochs / estimators epochs; {epochs} epochs are no multiple of "
                 f"{self.estimators} estimators: change train.epochs or ensemble.estimators"
             )
-        return epochs
+        if self.method == "fast_geometric":
+            return epochs + (self.estimators - 1) * self.cycle + self.cycle // 2
+        return epochs * self.estimators if self.method in ALONE else epochs
 
     def assemble(self, make_network: Callable[[], nn.Module], links: Mapping[str, Link]) -> nn.Module:
-        return MeanAnswer([make_network() for _ in range(self.estimators)], self.task, links)
+        return self.gather([make_network() for _ in range(self.estimators)], links)
+
+    def gather(self, members: list[nn.Module], links: Mapping[str, Link]) -> nn.Module:
+        if self.method in BOOSTING:
+            return SumOfOutputs(members, self.shrinkage)
+        return SumOfOutputs(members, 1 / len(members)) if self.method == "fusion" else MeanAnswer(members, self.task, links)
 
     def fit(self, job: EnsembleJob) -> nn.Module:
         """Members on job.device, in eval mode.
@@ -116,30 +141,40 @@ class TorchEnsemble:
             PluginError: torchensemble has no such optimizer, it refuses an argument, or snapshot's epochs are no multiple
                 of estimators.
         """
-        from torchensemble import SnapshotEnsembleClassifier, VotingClassifier
-
         self.passes(job.epochs)
         name, settings = translate_optimizer(job.optimizer)
-        feed = Feed(job)
+        feed = Feed(job, self.method, self.estimators, self.task.outputs)
         # A class, because an instance would give all members the same weights; cuda=False and the device set by hand,
         # because cuda=True means the first GPU and fails without one.
-        given = VotingClassifier if self.method == "voting" else SnapshotEnsembleClassifier
-        ensemble = given(estimator=make_member_class(job), n_estimators=self.estimators, cuda=False)
+        boosting = {"shrinkage_rate": self.shrinkage} if self.method in BOOSTING else {}
+        kind = with_own_rates(getattr(library, METHODS[self.method]))
+        ensemble = kind(estimator=make_member_class(job, feed.unit), n_estimators=self.estimators, cuda=False, **boosting)
         ensemble.device = job.device
         ensemble.logger = make_silent_logger()
         ensemble.tb_logger = None
         ensemble.set_optimizer(name, **settings)
-        ensemble.set_criterion(feed.measure)
-        steps = job.epochs * job.batches_per_epoch
-        falling = self.schedule == "cosine" and self.method == "voting"
+        if self.method not in BOOSTING:
+            ensemble.set_criterion(feed.measure)
         with contextlib.ExitStack() as during:
             during.enter_context(fresh_autocast())
             if job.clip_norm:
                 during.enter_context(clip(job.clip_norm))
-            if falling:
-                during.enter_context(decay(steps))
-            ensemble.fit(feed, epochs=job.epochs, log_interval=Never(1), test_loader=None, save_model=False)
-        return MeanAnswer([member.network for member in ensemble.estimators_], self.task, job.links).eval()
+            if self.schedule == "cosine" and self.method != "snapshot":
+                steps = job.epochs * job.batches_per_epoch
+                during.enter_context(decay(steps, 1 if self.method == "fast_geometric" else None))
+            if self.method in BOOSTING:
+                during.enter_context(patch.object(operator, "pseudo_residual_classification", feed.descend))
+            ensemble.fit(feed, epochs=job.epochs, log_interval=Never(1), test_loader=None, save_model=False, **self.options())
+        return self.gather([member.network for member in ensemble.estimators_], job.links).eval()
+
+    def options(self) -> dict[str, Any]:
+        """What this method's `fit` is told besides."""
+        if self.method in BOOSTING:
+            return {"use_reduction_sum": False}  # the sum over rows and classes diverges at usual learning rates
+        if self.method == "adversarial_training":
+            return {"epsilon": self.epsilon}
+        # Shares of the rates that the optimizer has.
+        return {"cycle": self.cycle, "lr_1": 1.0, "lr_2": FAST_GEOMETRIC_DEPTH} if self.method == "fast_geometric" else {}
 
 
 class MeanAnswer(nn.Module):
@@ -155,6 +190,18 @@ class MeanAnswer(nn.Module):
         return torch.cat([average(outputs[:, :, columns], link) for columns, link in self.parts], dim=1)
 
 
+class SumOfOutputs(nn.Module):
+    """The sum of the members' raw outputs, times a factor."""
+
+    def __init__(self, members: list[nn.Module], factor: float) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.factor = factor
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.factor * torch.stack([member(images).float() for member in self.members]).sum(dim=0)
+
+
 def average(outputs: torch.Tensor, link: str) -> torch.Tensor:
     """(M, B, width) raw outputs of M members -> (B, width) raw outputs of their mean."""
     if link == "identity":
@@ -163,139 +210,3 @@ def average(outputs: torch.Tensor, link: str) -> torch.Tensor:
         return outputs.log_softmax(dim=2).logsumexp(dim=0) - math.log(len(outputs))
     # The 1/M of both means cancels out of the log odds.
     return F.logsigmoid(outputs).logsumexp(dim=0) - F.logsigmoid(-outputs).logsumexp(dim=0)
-
-
-# ---- what torchensemble is given -----------------------------------------------------------------------------------------
-
-
-class Feed:
-    """The loader and the criterion, which share the batch at hand: torchensemble would pass row weights as a second input."""
-
-    def __init__(self, job: EnsembleJob) -> None:
-        self.job = job
-        self.passes = 0
-        self.batch: Any = None
-        self.loss = torch.zeros(())
-        # torchensemble counts the classes by a whole pass, unless the dataset names them.
-        self.dataset = type("Named", (), {"classes": ()})()
-
-    def __len__(self) -> int:
-        return self.job.batches_per_epoch
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        number = self.passes
-        self.passes += 1
-        for count, self.batch in enumerate(self.job.batches(number)):
-            yield self.batch.images, torch.arange(len(self.batch.images), device=self.batch.images.device)
-            self.job.report(number, count, float(self.loss))
-
-    def measure(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        loss = (self.job.loss(outputs, self.batch.targets) * self.batch.weights).mean()
-        self.loss = loss.detach()
-        return loss
-
-
-class Never(int):
-    """A log interval that no batch number is a multiple of: torchensemble prints its progress."""
-
-    def __rmod__(self, number: int) -> int:
-        return 1
-
-
-def make_member_class(job: EnsembleJob) -> type[nn.Module]:
-    lr = job.optimizer.get("lr")
-    head_lr = job.optimizer.get("head_lr") or lr
-
-    class Member(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = job.make_network().train()
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return self.network(images)
-
-        def parameters(self, recurse: bool = True) -> Iterator[Any]:
-            # torchensemble builds optimizers from parameters() alone: groups, so that the head has its own learning rate
-            # and norms and biases no weight decay.
-            groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-            for name, parameter in self.network.named_parameters():
-                if parameter.requires_grad:
-                    groups.setdefault((name.startswith("head."), parameter.ndim <= 1), []).append(parameter)
-            for (head, plain), members in groups.items():
-                yield {"params": members, "lr": head_lr if head else lr, **({"weight_decay": 0.0} if plain else {})}
-
-    return Member
-
-
-def translate_optimizer(mapping: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The manifest's optimizer as torchensemble's name and keyword arguments."""
-    opt = mapping.get("opt", "adamw")
-    if mapping.get("use", "timm") != "timm" or opt not in OPTIMIZERS:
-        raise PluginError(
-            f"torchensemble builds its optimizers itself and knows {', '.join(OPTIMIZERS)}; optimizer is "
-            f"{{use: {mapping.get('use', 'timm')}, opt: {opt}}}"
-        )
-    if mapping.get("layer_decay") is not None:
-        raise PluginError("optimizer.layer_decay: torchensemble cannot honour it; remove the key or the ensemble")
-    name, settings = OPTIMIZERS[opt]
-    given = {key: value for key, value in mapping.items() if key not in ("use", "opt", "head_lr", "layer_decay")}
-    refused = given.keys() - inspect.signature(getattr(torch.optim, name)).parameters.keys()
-    if refused:
-        raise PluginError(f"optimizer: {opt} in torchensemble is torch.optim.{name}, which takes no {', '.join(sorted(refused))}")
-    return name, {**settings, **given}
-
-
-def make_silent_logger() -> logging.Logger:
-    # torchensemble logs to the root logger, which is the program's.
-    logger = logging.Logger("torchensemble", level=logging.CRITICAL + 1)
-    logger.addHandler(logging.NullHandler())
-    return logger
-
-
-@contextlib.contextmanager
-def decay(steps: int) -> Iterator[None]:
-    """Every optimizer's rates fall along a half cosine over its own `steps` steps, each group from its own rate."""
-    taken: dict[torch.optim.Optimizer, tuple[int, list[float]]] = {}
-
-    def lower(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        step, lrs = taken.get(optimizer) or (0, [group["lr"] for group in optimizer.param_groups])
-        factor = 0.5 * (1 + math.cos(math.pi * step / steps))
-        for group, lr in zip(optimizer.param_groups, lrs, strict=True):
-            group["lr"] = lr * factor
-        taken[optimizer] = (step + 1, lrs)
-
-    # torchensemble's own schedulers set one rate for all groups, once an epoch.
-    with before_steps(lower):
-        yield
-
-
-@contextlib.contextmanager
-def clip(norm: float) -> Iterator[None]:
-    """The gradients of every optimizer, taken together, are shortened to `norm` before each of its steps."""
-
-    def shorten(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], norm)
-
-    with before_steps(shorten):
-        yield
-
-
-@contextlib.contextmanager
-def before_steps(hook: Callable[[torch.optim.Optimizer, Any, Any], None]) -> Iterator[None]:
-    # torch's hook is one for all optimizers; torchensemble makes its own out of reach.
-    handle = register_optimizer_step_pre_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-@contextlib.contextmanager
-def fresh_autocast() -> Iterator[None]:
-    # Autocast's cache outlives a step of torchensemble's loop: members would train on the casts of earlier weights.
-    cached = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)
-    try:
-        yield
-    finally:
-        torch.set_autocast_cache_enabled(cached)

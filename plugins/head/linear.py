@@ -20,6 +20,8 @@ def linear(task: Task, features: int, /, *, dropout: float = 0.0, init: Literal[
 
     Raises:
         PluginError: dropout is out of its range.
+
+    Example: {use: linear, dropout: 0.2}
     """
     if not 0 <= dropout < 1:
         raise PluginError(f"head.dropout is {dropout}; wanted a share in [0, 1)")

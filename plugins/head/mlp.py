@@ -33,6 +33,8 @@ def mlp(
 
     Raises:
         PluginError: a parameter is out of its range.
+
+    Example: {use: mlp, hidden: 512, dropout: 0.5}
     """
     if hidden < 1:
         raise PluginError(f"head.hidden is {hidden}; wanted 1 or more units")

@@ -24,6 +24,8 @@ def multilabel(task: Task, features: int, counts: Mapping[str, np.ndarray], rows
 
     Raises:
         PluginError: no target holds label sets, or dropout is out of its range.
+
+    Example: {use: multilabel, dropout: 0.2}
     """
     if not any(target.kind == "multilabel" for target in task.targets):
         raise PluginError(f"head multilabel wants label sets; the task is {task.kind}: use linear, mlp or multitarget")

@@ -16,7 +16,10 @@ ROWS, TRAIN_ROWS = 1797, 1347
 
 @plugin("leaderboard")
 def digits(root: Path, /) -> Leaderboard:
-    """Accuracy on the 450 test digits of dataset `digits`, as {"public": ...}."""
+    """Accuracy on the 450 test digits of dataset `digits`, as {"public": ...}.
+
+    Example: {use: digits}
+    """
     return score_submission
 
 

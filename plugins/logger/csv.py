@@ -23,6 +23,8 @@ def csv(folder: Path, /) -> Logger:
 
     After the fixed columns stand the held-out scores under their metrics' names, then `loss.TARGET` for each target where
     there are several. A resumed fold continues its file; epochs that are trained again replace their rows.
+
+    Example: {use: csv}
     """
     return History(Path(folder))
 

@@ -18,6 +18,8 @@ def tensorboard(folder: Path, /) -> Logger:
 
     Raises:
         PluginError: the package tensorboard is not installed.
+
+    Example: {use: tensorboard}
     """
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: F401

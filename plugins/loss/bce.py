@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from comp.api import Loss, PluginError, Task, plugin
 
+from ._classes import demand_share, spread
+
 
 @plugin("loss")
 def bce(
@@ -23,9 +25,9 @@ def bce(
 ) -> Loss:
     """Binary cross-entropy of each output's sigmoid, averaged over the outputs.
 
-    Label sets: logits (B, L), labels (B, L) float 0/1. One class per row: logits (B, K), classes (B,) int64, each class
-    against the rest, as in "ResNet strikes back" (Wightman et al. 2021, section 3.2); probabilities are then sigmoids
-    (link). Returns (B,) float32 in nats.
+    Label sets: logits (B, L), labels (B, L) float in 0..1. One class per row: logits (B, K), classes (B,) int64 or
+    distributions (B, K) float, each class against the rest, as in "ResNet strikes back" (Wightman et al. 2021, section 3.2);
+    probabilities are then sigmoids (link). Returns (B,) float32 in nats.
 
     Args:
         pos_weight: how many times a set label counts against one that is not set, above 0; balanced: for each label the
@@ -35,30 +37,31 @@ def bce(
 
     Raises:
         PluginError: the target is a number, or a parameter is out of its range.
+
+    Example: {use: bce, pos_weight: balanced, smoothing: 0.05}
     """
     target = task.target
     if target.link == "identity":
         raise PluginError(f"loss bce wants classes or labels; {target.name} is {target.kind}: use mse")
     if pos_weight != "balanced" and pos_weight <= 0:
         raise PluginError(f"loss.pos_weight is {pos_weight}; wanted a number above 0, or balanced")
-    if not 0 <= smoothing < 1:
-        raise PluginError(f"loss.smoothing is {smoothing}; wanted a share in [0, 1)")
+    demand_share("smoothing", smoothing)
     weights = balance_labels(counts, rows) if pos_weight == "balanced" else torch.full((target.width,), float(pos_weight))
-    return BinaryCrossEntropy(weights, one_hot=target.link == "softmax", smoothing=smoothing)
+    return BinaryCrossEntropy(weights, smoothing, rest=1 / target.width if target.link == "softmax" else 0.5)
 
 
 class BinaryCrossEntropy:
+    """`rest`: what a target is smoothed towards."""
+
     link = "sigmoid"
 
-    def __init__(self, pos_weight: torch.Tensor, one_hot: bool, smoothing: float) -> None:
-        self.one_hot = one_hot
-        self.smoothing = smoothing
+    def __init__(self, pos_weight: torch.Tensor, smoothing: float, rest: float) -> None:
+        self.smoothing, self.rest = smoothing, rest
         self.width = len(pos_weight)
-        self.rest = 1 / self.width if one_hot else 0.5
         self.pos_weight = None if bool((pos_weight == 1).all()) else pos_weight
 
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        labels = F.one_hot(targets, self.width).float() if self.one_hot else targets.float()
+        labels = spread(targets, self.width)
         if self.smoothing:
             labels = labels * (1 - self.smoothing) + self.smoothing * self.rest
         if self.pos_weight is not None:

@@ -8,48 +8,48 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from comp.api import Loss, PluginError, Task, plugin
+from comp.api import Loss, Task, plugin
+
+from ._classes import ClassWeights, demand_classes, demand_share, weigh_classes
 
 
 @plugin("loss")
 def cross_entropy(
-    task: Task, counts: np.ndarray, /, *, smoothing: float = 0.0, weights: Literal["none", "balanced"] = "none"
+    task: Task,
+    counts: np.ndarray,
+    /,
+    *,
+    smoothing: float = 0.0,
+    weights: Literal["none", "balanced", "effective", "sqrt"] | list[float] = "none",
+    beta: float = 0.999,
 ) -> Loss:
     """Cross-entropy with label smoothing (Szegedy et al. 2016, section 7) and class weights.
 
-    Called with logits (B, K) and classes (B,) int64, returns (B,) float32 in nats.
+    Called with logits (B, K) and classes (B,) int64 or distributions (B, K) float, returns (B,) float32 in nats.
 
     Args:
         smoothing: share of the target spread evenly over all classes, in [0, 1).
-        weights: balanced: a row of class c counts n / (K * n_c), n_c of n training rows and K classes that have rows
-            (scikit-learn's rule; 1 on average over the rows). A class without training rows has weight 0.
+        weights: what a row counts by its class, 1 on average over the training rows. balanced: as 1 / n_c for n_c training rows
+            of the class (scikit-learn's n / (K * n_c)); effective: as (1 - beta) / (1 - beta^n_c) (Cui et al. 2019); sqrt: as
+            1 / sqrt(n_c); or a list, one from 0 per class in class order. A class without training rows has weight 0.
+        beta: of `effective`, in [0, 1): 0 weighs all classes the same, towards 1 it becomes balanced.
 
     Raises:
-        PluginError: the target has no classes or several per row, or smoothing is out of its range.
+        PluginError: the target has no classes or several per row, or a parameter is out of its range.
+
+    Example: {use: cross_entropy, smoothing: 0.1, weights: balanced}
     """
-    if task.target.link != "softmax":
-        raise PluginError(
-            f"loss cross_entropy wants one class per row; {task.target.name} is {task.target.kind}: use bce, focal or mse"
-        )
-    if not 0 <= smoothing < 1:
-        raise PluginError(f"loss.smoothing is {smoothing}; wanted a share in [0, 1)")
-    return CrossEntropy(smoothing, balance_classes(counts) if weights == "balanced" else None)
+    demand_classes(task.target, "cross_entropy")
+    demand_share("smoothing", smoothing)
+    return CrossEntropy(smoothing, ClassWeights(weigh_classes(weights, beta, counts, task.target)))
 
 
 class CrossEntropy:
-    def __init__(self, smoothing: float, weights: torch.Tensor | None) -> None:
+    def __init__(self, smoothing: float, weights: ClassWeights) -> None:
         self.smoothing = smoothing
         self.weights = weights
 
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        if self.weights is not None:
-            self.weights = self.weights.to(outputs.device)
-        return F.cross_entropy(outputs.float(), targets, weight=self.weights, label_smoothing=self.smoothing, reduction="none")
-
-
-def balance_classes(counts: np.ndarray) -> torch.Tensor:
-    """(K,) float32 weights by scikit-learn's rule `balanced`; 0 for a class without rows."""
-    present = counts > 0
-    weights = np.zeros(len(counts))
-    weights[present] = counts.sum() / (present.sum() * counts[present])
-    return torch.tensor(weights, dtype=torch.float32)
+        answers = targets.float() if targets.is_floating_point() else targets
+        losses = F.cross_entropy(outputs.float(), answers, label_smoothing=self.smoothing, reduction="none")
+        return self.weights(losses, targets)

@@ -15,6 +15,8 @@ def mse(task: Task, /) -> Loss:
 
     Raises:
         PluginError: the target is not a number.
+
+    Example: {use: mse}
     """
     if task.target.link != "identity":
         raise PluginError(f"loss mse wants a number; {task.target.name} is {task.target.kind}: use cross_entropy, focal or bce")

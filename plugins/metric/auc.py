@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from comp.api import Metric, MetricUndefined, PluginError, Task, plugin
+from comp.api import Metric, Task, plugin
+
+from ._classes import demand_classes, demand_defined, mark_positives
 
 
 @plugin("metric")
@@ -17,14 +19,15 @@ def auc(task: Task, /) -> Metric:
     Raises:
         PluginError: the target is a number.
         MetricUndefined: a column has no positive or no negative among the scored units; the message names it.
+
+    Example: {use: auc}
     """
     target = task.target
-    if target.kind == "regression":
-        raise PluginError(f"metric auc wants classes; {target.name!r} is a number: use rmse")
+    demand_classes(target, "auc")
     binary = target.kind != "multilabel" and target.width == 2
 
     def columns(answers: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-        positives = answers >= 0.5 if target.kind == "multilabel" else answers[:, None] == np.arange(target.width)
+        positives = mark_positives(target, answers)
         return np.array([rank_positives(positives[:, column], predictions[:, column]) for column in range(target.width)])
 
     def compute(answers: np.ndarray, predictions: np.ndarray) -> float:
@@ -32,12 +35,7 @@ def auc(task: Task, /) -> Metric:
             scores, names = np.array([rank_positives(answers == 1, predictions[:, 1])]), target.classes[1:]
         else:
             scores, names = columns(answers, predictions), target.classes
-        without = [name for name, score in zip(names, scores, strict=True) if np.isnan(score)]
-        if without:
-            shown = ", ".join(map(repr, without[:5])) + (f" and {len(without) - 5} more" if len(without) > 5 else "")
-            raise MetricUndefined(
-                f"auc of {target.name!r}: among {len(answers)} scored units column {shown} has only positives or only negatives"
-            )
+        demand_defined(target, "auc", len(answers), names, scores, "only positives or only negatives")
         return float(scores.mean())
 
     return Metric(compute=compute, per_class=None if binary else columns)
@@ -45,10 +43,9 @@ def auc(task: Task, /) -> Metric:
 
 def rank_positives(positive: np.ndarray, scores: np.ndarray) -> float:
     """The area for (N,) bool answers and (N,) scores; NaN without a positive or without a negative."""
-    count = int(positive.sum())
-    if count in (0, len(positive)):
+    # Sorting values is several times faster than ranking them; a bootstrap comes here hundreds of times.
+    above, below = np.sort(scores[positive]), np.sort(scores[~positive])
+    if len(above) == 0 or len(below) == 0:
         return float("nan")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2.0  # the mean rank of equal scores
-    below = ranks[place[positive]].sum() - count * (count + 1) / 2.0
-    return float(below / (count * (len(positive) - count)))
+    beaten = np.searchsorted(below, above, "left") + np.searchsorted(below, above, "right")
+    return float(beaten.mean() / (2 * len(below)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from comp.api import Metric, PluginError, Task, plugin
+from comp.api import Metric, Task, plugin
+
+from ._classes import demand_classes, divide
 
 # scikit-learn neither divides rows by their sum nor clips so, and its clip depends on the dtype.
 SMALLEST = 1e-15
@@ -20,10 +22,11 @@ def log_loss(task: Task, /) -> Metric:
 
     Raises:
         PluginError: the target is a number.
+
+    Example: {use: log_loss}
     """
     target = task.target
-    if target.kind == "regression":
-        raise PluginError(f"metric log_loss wants classes; {target.name!r} is a number: use rmse")
+    demand_classes(target, "log_loss")
     if target.kind == "multilabel":
 
         def label_losses(answers: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -46,7 +49,7 @@ def log_loss(task: Task, /) -> Metric:
     def class_losses(answers: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         counts = np.bincount(answers, minlength=target.width)
         sums = np.bincount(answers, weights=row_losses(answers, predictions), minlength=target.width)
-        return np.divide(sums, counts, out=np.full(target.width, np.nan), where=counts > 0)
+        return divide(sums, counts)
 
     return Metric(
         compute=lambda answers, predictions: float(row_losses(answers, predictions).mean()),

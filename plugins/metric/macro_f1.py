@@ -6,7 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from comp.api import Metric, MetricUndefined, PluginError, Task, plugin
+from comp.api import Metric, MetricUndefined, Task, plugin
+
+from ._classes import count_decisions, demand_classes
+from ._fbeta import measure_classes
 
 
 @plugin("metric")
@@ -24,31 +27,21 @@ def macro_f1(task: Task, /, *, classes: Literal["all", "present"] = "all", thres
     Raises:
         PluginError: the target is a number.
         MetricUndefined: `present`, and no scored unit has a label.
+
+    Example: {use: macro_f1, classes: present}
     """
     target = task.target
-    if target.kind == "regression":
-        raise PluginError(f"metric macro_f1 wants classes; {target.name!r} is a number: use rmse")
-
-    def count(answers: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Per class: hits, answers, predictions."""
-        if target.kind == "multilabel":
-            said, there = predictions >= threshold, answers >= 0.5
-            return (said & there).sum(axis=0), there.sum(axis=0), said.sum(axis=0)
-        said = predictions.argmax(axis=1)
-        hits, there, said = (
-            np.bincount(numbers, minlength=target.width) for numbers in (answers[said == answers], answers, said)
-        )
-        return hits, there, said
+    demand_classes(target, "macro_f1")
 
     def per_class(answers: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-        hits, there, said = count(answers, predictions)
-        return np.divide(2 * hits, there + said, out=np.full(target.width, np.nan), where=there + said > 0)
+        return measure_classes(count_decisions(target, answers, predictions, threshold), 1.0)
 
     def compute(answers: np.ndarray, predictions: np.ndarray) -> float:
         # scikit-learn's own choice of labels is those there or predicted, so that one stray prediction adds a class to the mean.
-        scores = np.nan_to_num(per_class(answers, predictions), nan=0.0)
+        counts = count_decisions(target, answers, predictions, threshold)
+        scores = np.nan_to_num(measure_classes(counts, 1.0), nan=0.0)
         if classes == "present":
-            scores = scores[count(answers, predictions)[1] > 0]
+            scores = scores[counts.there > 0]
         if len(scores) == 0:
             raise MetricUndefined(f"macro_f1: no scored unit has a label of {target.name!r}")
         return float(scores.mean())

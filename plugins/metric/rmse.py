@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from comp.api import Metric, PluginError, Task, plugin
+from comp.api import Metric, Task, plugin
+
+from ._values import demand_value
 
 
 @plugin("metric")
@@ -13,10 +15,10 @@ def rmse(task: Task, /) -> Metric:
 
     Raises:
         PluginError: the target has classes.
+
+    Example: {use: rmse}
     """
-    target = task.target
-    if target.kind != "regression":
-        raise PluginError(f"metric rmse wants a number; {target.name!r} has {target.width} classes: use accuracy or log_loss")
+    demand_value(task.target, "rmse")
 
     def compute(answers: np.ndarray, predictions: np.ndarray) -> float:
         difference = answers.astype(np.float64) - predictions.astype(np.float64)

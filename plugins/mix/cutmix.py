@@ -21,6 +21,8 @@ def cutmix(*, alpha: float = 1.0, p: float = 0.5) -> Mix:
 
     Raises:
         PluginError: a parameter is out of its range.
+
+    Example: {use: cutmix, alpha: 1.0, p: 0.5}
     """
     if alpha <= 0:
         raise PluginError(f"mix.alpha is {alpha}; wanted a number above 0")

@@ -19,6 +19,8 @@ def mixup(*, alpha: float = 0.2, p: float = 1.0) -> Mix:
 
     Raises:
         PluginError: a parameter is out of its range.
+
+    Example: {use: mixup, alpha: 0.2}
     """
     if alpha <= 0:
         raise PluginError(f"mix.alpha is {alpha}; wanted a number above 0")

@@ -33,6 +33,8 @@ def cnn(
 
     Raises:
         PluginError: the image is too small for so many convolutions, or a parameter is out of its range.
+
+    Example: {use: cnn, widths: [64, 64, 128, 128], hidden: 512}
     """
     if not widths or min(widths) < 1 or hidden < 1 or grid < 1:
         raise PluginError(f"model cnn wants widths, hidden and grid of 1 or more; given {widths}, {hidden} and {grid}")

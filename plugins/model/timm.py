@@ -12,10 +12,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm as library
 import torch
+from timm.layers import SelectAdaptivePool2d
 from torch import nn
 
 from comp.api import Backbone, ImageSpec, PluginError, WeightsError, plugin
@@ -29,6 +30,7 @@ OURS = {
     "checkpoint_path": "give the file as model.pretrained",
     "pretrained_cfg": "give the file as model.pretrained",
     "pretrained_cfg_overlay": "give the file as model.pretrained",
+    "global_pool": "give it as model.pool",
 }
 
 
@@ -43,7 +45,7 @@ def signature(name: str, arguments: dict[str, Any]) -> inspect.Signature | None:
     Raises:
         TypeError, ValueError: what timm says of the arguments.
     """
-    extra = {key: value for key, value in arguments.items() if key not in ("use", "arch", "pretrained")}
+    extra = {key: value for key, value in arguments.items() if key not in ("use", "arch", "pretrained", "pool")}
     for key in extra:
         # in_chans is allowed where it repeats image.channels, which is not known here.
         if key in OURS and key != "in_chans":
@@ -54,7 +56,15 @@ def signature(name: str, arguments: dict[str, Any]) -> inspect.Signature | None:
 
 
 @plugin("model", family="arch", names="names", signature="signature")
-def timm(image: ImageSpec, /, *, arch: str, pretrained: bool | Path = True, **arguments: Any) -> Backbone:
+def timm(
+    image: ImageSpec,
+    /,
+    *,
+    arch: str,
+    pretrained: bool | Path = True,
+    pool: Literal["auto", "avg", "max", "avgmax", "gem", "token"] = "auto",
+    **arguments: Any,
+) -> Backbone:
     """Any architecture of timm, (B, C, H, W) -> pooled features; other keys go to the architecture (drop_path_rate, pad_type).
 
     Architectures of one size (vit, swin) are built for image.size and take no other.
@@ -63,10 +73,14 @@ def timm(image: ImageSpec, /, *, arch: str, pretrained: bool | Path = True, **ar
         arch: name of the architecture, with or without a tag of weights, as in `resnet18.a1_in1k`.
         pretrained: true: timm's weights, from this machine or else fetched; false: random weights; a path: weights of
             this .safetensors or .pth file (a relative path is looked up in the workspace, then in the current folder).
+        pool: how the last map is pooled. auto: as the architecture does; avgmax: mean of avg and max; gem: generalised mean,
+            mean(x^p)^(1/p) with one learned p that starts at 3 (Radenovic et al. 2018); token: a transformer's class token.
 
     Raises:
         PluginError: there is no such architecture, an argument is the kit's own, or it cannot be built for this size.
         WeightsError: the weights are not there, cannot be fetched, or do not fit the architecture.
+
+    Example: {use: timm, arch: efficientnet_b4, pretrained: true, drop_path_rate: 0.2}
     """
     if arguments.get("in_chans", image.channels) != image.channels:
         raise PluginError(f"model.in_chans is {arguments['in_chans']}, image.channels {image.channels}: {OURS['in_chans']}")
@@ -76,7 +90,7 @@ def timm(image: ImageSpec, /, *, arch: str, pretrained: bool | Path = True, **ar
         config = library.get_pretrained_cfg(arch, allow_unregistered=False)
     except RuntimeError as error:
         raise PluginError(f"model.arch: {error}") from error
-    extra = {**arguments, "in_chans": image.channels}
+    extra = {**arguments, "in_chans": image.channels} | ({} if pool in ("auto", "gem") else {"global_pool": pool})
     fixed = bool(config.fixed_input_size) and not arguments.get("dynamic_img_size", False)
     if fixed and tuple(config.input_size[1:]) != tuple(image.size):
         extra["img_size"] = tuple(image.size)
@@ -87,6 +101,8 @@ def timm(image: ImageSpec, /, *, arch: str, pretrained: bool | Path = True, **ar
         network = build(arch, image, extra, pretrained=True, pretrained_cfg_overlay=find_weights(arch, config))
     else:
         network = load_file(arch, image, extra, Path(pretrained), config)
+    if pool == "gem":
+        pool_by_generalised_mean(network, arch)
     return TimmBackbone(network, image.channels, any_size=not fixed)
 
 
@@ -103,6 +119,27 @@ class TimmBackbone(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.network(images)
+
+
+class GeneralisedMean(nn.Module):
+    def __init__(self, dims: tuple[int, int], keepdim: bool) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.full((1,), 3.0))
+        self.dims, self.keepdim = dims, keepdim
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        powers = maps.float().clamp_min(1e-6) ** self.p
+        return (powers.mean(dim=self.dims, keepdim=self.keepdim) ** (1 / self.p)).to(maps.dtype)
+
+
+def pool_by_generalised_mean(network: nn.Module, arch: str) -> None:
+    """Put it where the architecture pools; what comes after (mobilenet's last convolution, convnext's norm) stays."""
+    places = [module for module in network.modules() if isinstance(module, SelectAdaptivePool2d)]
+    if not places:
+        raise PluginError(f"model.pool: {arch} pools no map, so gem has nothing to replace; use avg or token")
+    for place in places:
+        given = place.pool
+        place.pool = GeneralisedMean(getattr(given, "dim", (2, 3)), keepdim=not getattr(given, "flatten", False))
 
 
 def fit_channels(values: Iterable[float], channels: int) -> tuple[float, ...]:

@@ -15,10 +15,12 @@ from torch import nn
 
 from comp.api import PluginError, plugin
 
+SECOND_ORDER = ("adahessian",)
+
 
 def names() -> list[str]:
-    """Every optimizer that timm knows, alone and wrapped in Lookahead."""
-    known = library.list_optimizers()
+    """Every optimizer that timm knows and one backward pass feeds, alone and wrapped in Lookahead."""
+    known = [name for name in library.list_optimizers() if name not in SECOND_ORDER]
     return [*known, *(f"lookahead_{name}" for name in known)]
 
 
@@ -47,6 +49,8 @@ def timm(
 ) -> torch.optim.Optimizer:
     """An optimizer by timm's name (adamw, adam, sgd, rmsprop, lamb, ...); other keys go to it (betas, momentum).
 
+    timm's names hold torch's (adamw, radam, nadam, adadelta, ...); `lookahead_adamw` wraps one in Lookahead (Zhang et al. 2019).
+    Those that need CUDA, apex (fused...) or bitsandbytes (bnb...) say so; adahessian needs second derivatives and is refused.
     Parameters that need no gradient (frozen ones) are left out.
 
     Args:
@@ -60,10 +64,14 @@ def timm(
     Raises:
         PluginError: a parameter is out of its range; nothing is left to train; layer_decay for a backbone that does not
             tell its layers; the optimizer refuses an argument.
+
+    Example: {use: timm, opt: adamw, lr: 3.0e-4, head_lr: 3.0e-3, weight_decay: 0.05}
     """
     for name, value in (("lr", lr), ("head_lr", lr if head_lr is None else head_lr)):
         if value <= 0:
             raise PluginError(f"optimizer.{name} is {value}; wanted a number above 0")
+    if opt.removeprefix("lookahead_") in SECOND_ORDER:
+        raise PluginError(f"optimizer {opt} needs second derivatives, which one backward pass does not give; take adamw or lamb")
     if weight_decay < 0:
         raise PluginError(f"optimizer.weight_decay is {weight_decay}; wanted 0 or more")
     groups = group_backbone(network.backbone, lr, weight_decay, layer_decay)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from comp.api import PluginError, Sampler, Task, plugin
+from comp.api import Sampler, Task, plugin
+
+from ._classes import combine_classes
 
 
 @plugin("sampler")
@@ -19,21 +21,14 @@ def imbalanced(task: Task, targets: Mapping[str, np.ndarray], /) -> Sampler:
 
     Raises:
         PluginError: a target holds label sets, or no target has classes.
+
+    Example: {use: imbalanced}
     """
-    sets = [target.name for target in task.targets if target.kind == "multilabel"]
-    if sets:
-        raise PluginError(
-            f"sampler imbalanced balances classes, and {', '.join(sets)} holds label sets: use {{use: none}}, or a loss with "
-            "pos_weight or alpha"
-        )
-    columns = [targets[target.name] for target in task.targets if target.classes]
-    if not columns:
-        raise PluginError("sampler imbalanced balances classes, and the targets are numbers: use {use: none}")
+    classes = combine_classes(task, targets, "imbalanced")
 
     from torchsampler import ImbalancedDatasetSampler
 
-    _, labels = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
-    weights = ImbalancedDatasetSampler(range(len(labels)), labels=labels.reshape(-1).tolist()).weights
+    weights = ImbalancedDatasetSampler(range(len(classes)), labels=classes.tolist()).weights
 
     def draw(generator: np.random.Generator) -> np.ndarray:
         # The sampler's own iterator draws the same rows, but from torch's global generator (and ten times slower).

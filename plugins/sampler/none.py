@@ -11,6 +11,9 @@ from comp.api import Sampler, plugin
 
 @plugin("sampler")
 def none(targets: Mapping[str, np.ndarray], /) -> Sampler:
-    """Every training row once per epoch, in random order."""
+    """Every training row once per epoch, in random order.
+
+    Example: {use: none}
+    """
     rows = len(next(iter(targets.values())))
     return lambda generator: generator.permutation(rows)

@@ -36,6 +36,8 @@ def timm(optimizer: Optimizer, steps: int, epochs: int, /, *, sched: str = "cosi
 
     Raises:
         PluginError: there is no such schedule, or it refuses an argument.
+
+    Example: {use: timm, sched: step, decay_epochs: 2, decay_rate: 0.5, warmup_epochs: 1}
     """
     if sched not in names():
         raise PluginError(f"scheduler.sched is {sched!r}; timm has {', '.join(names())}")

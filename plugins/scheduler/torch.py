@@ -9,6 +9,8 @@ from torch.optim import Optimizer, lr_scheduler
 
 from comp.api import PluginError, Scheduler, plugin
 
+from ._warmup import WarmUp
+
 # What can be described in a manifest: the others are made of functions or of other schedulers.
 PER_STEP = ("OneCycleLR", "CyclicLR")
 PER_EPOCH = (
@@ -43,6 +45,7 @@ def torch(
     *,
     name: str,
     every: Literal["auto", "step", "epoch"] = "auto",
+    warmup: float = 0.0,
     **arguments: Any,
 ) -> Scheduler:
     """A scheduler of torch.optim.lr_scheduler; other keys go to it (step_size, gamma, base_lr, pct_start).
@@ -54,9 +57,13 @@ def torch(
     Args:
         name: the class, as torch spells it: OneCycleLR, CyclicLR, ReduceLROnPlateau, StepLR, ExponentialLR, ...
         every: what the scheduler counts: step or epoch; auto: steps for OneCycleLR and CyclicLR, epochs for the others.
+        warmup: share of the stage's steps in which the scheduler's learning rate is raised from near 0, in [0, 1).
 
     Raises:
-        PluginError: there is no such scheduler, it refuses an argument, or one max_lr is given for groups that differ.
+        PluginError: there is no such scheduler, it refuses an argument, one max_lr is given for groups that differ, or warmup is
+            out of its range.
+
+    Example: {use: torch, name: OneCycleLR, pct_start: 0.3}
     """
     if name not in names():
         raise PluginError(f"scheduler.name is {name!r}; a manifest can name {', '.join(names())}")
@@ -64,12 +71,14 @@ def torch(
     per_step = name in PER_STEP if every == "auto" else every == "step"
     if plateau and per_step:
         raise PluginError("scheduler.every: ReduceLROnPlateau follows the score of an epoch; remove the key")
+    if not 0 <= warmup < 1:
+        raise PluginError(f"scheduler.warmup is {warmup}; wanted a share of the steps in [0, 1)")
     count = steps if per_step else epochs
     try:
         schedule = getattr(lr_scheduler, name)(optimizer, **fill(name, arguments, optimizer, count))
     except (TypeError, ValueError) as error:
         raise PluginError(f"scheduler {name}: {error}") from error
-    return TorchSchedule(schedule, per_step, plateau)
+    return TorchSchedule(schedule, per_step, plateau, WarmUp(optimizer, round(warmup * steps)))
 
 
 def fill(name: str, arguments: dict[str, Any], optimizer: Optimizer, count: int) -> dict[str, Any]:
@@ -92,17 +101,21 @@ def fill(name: str, arguments: dict[str, Any], optimizer: Optimizer, count: int)
 
 
 class TorchSchedule:
-    def __init__(self, schedule: Any, per_step: bool, plateau: bool) -> None:
+    def __init__(self, schedule: Any, per_step: bool, plateau: bool, warmup: WarmUp) -> None:
         self.schedule = schedule
         self.per_step = per_step
         self.plateau = plateau
+        self.warmup = warmup
 
     def step(self, step: int) -> None:
+        self.warmup.take_back()
         # torch sets the first step's rate when it is built, and each later one when told so after the step before.
         if self.per_step and step > 0:
             self.schedule.step()
+        self.warmup.apply(step)
 
     def epoch(self, epoch: int, score: float | None) -> None:
+        self.warmup.take_back()
         if self.plateau:
             if score is not None:
                 self.schedule.step(float(score))
@@ -110,7 +123,8 @@ class TorchSchedule:
             self.schedule.step()
 
     def state_dict(self) -> dict[str, Any]:
-        return dict(self.schedule.state_dict())
+        return {"schedule": dict(self.schedule.state_dict()), "full": self.warmup.full}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.schedule.load_state_dict(dict(state))
+        self.schedule.load_state_dict(dict(state["schedule"]))
+        self.warmup.full = state["full"]

@@ -18,6 +18,8 @@ def column(units: Units, /, *, column: str = "fold", held_out: list[str] | None 
 
     Raises:
         FoldsError: no such column; values that are no fold numbers; a value of held_out that no unit has.
+
+    Example: {use: column, column: part, held_out: [valid]}
     """
     if column not in units.table:
         raise FoldsError(f"split.column: no column {column!r}; the training table has {', '.join(units.table.columns)}")

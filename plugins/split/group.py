@@ -8,6 +8,8 @@ import numpy as np
 
 from comp.api import FoldsError, Units, plugin
 
+from ._groups import read_groups
+
 
 @plugin("split")
 def group(units: Units, /, *, group: str, folds: int = 5, seed: int = 42) -> np.ndarray:
@@ -20,10 +22,11 @@ def group(units: Units, /, *, group: str, folds: int = 5, seed: int = 42) -> np.
 
     Raises:
         FoldsError: no such column; fewer groups than folds.
+
+    Example: {use: group, group: patient, folds: 5, seed: 42}
     """
-    if group not in units.table:
-        raise FoldsError(f"split.group: no column {group!r}; the training table has {', '.join(units.table.columns)}")
-    names, codes, sizes = np.unique(units.table[group].to_numpy(dtype=object), return_inverse=True, return_counts=True)
+    names, codes = read_groups(units, group)
+    sizes = np.bincount(codes)
     if not 2 <= folds <= len(names):
         raise FoldsError(f"split.folds is {folds}, but {group!r} has {len(names)} groups; 2 ≤ folds ≤ groups is wanted")
     random = np.random.RandomState(seed)

@@ -17,6 +17,8 @@ def plain(units: Units, /, *, folds: int = 5, seed: int = 42) -> np.ndarray:
 
     Raises:
         FoldsError: fewer units than folds.
+
+    Example: {use: plain, folds: 5, seed: 42}
     """
     count = len(units.table)
     if not 2 <= folds <= count:

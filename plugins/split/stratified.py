@@ -7,7 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from comp.api import FoldsError, Units, plugin
+from comp.api import Units, plugin
+
+from ._groups import demand_parts, number_parts
 
 
 @plugin("split")
@@ -34,23 +36,18 @@ def stratified(
 
     Raises:
         FoldsError: fewer units or groups than folds; no such column.
+
+    Example: {use: stratified, folds: 5, group: patient, rare: train_only}
     """
-    if group is None:
-        parts = np.arange(len(units.strata))
-    elif group in units.table:
-        parts = np.unique(units.table[group].to_numpy(dtype=object), return_inverse=True)[1]
-    else:
-        raise FoldsError(f"split.group: no column {group!r}; the training table has {', '.join(units.table.columns)}")
+    parts = number_parts(units, group)
     rare_units = find_rare(units.strata, parts, folds)
     held_out = np.ones(len(parts), dtype=bool)
     if rare == "train_only":
         common_parts = np.zeros(parts.max(initial=-1) + 1, dtype=bool)
         common_parts[parts[~rare_units]] = True
         held_out = common_parts[parts]
-    what, count = ("units" if group is None else f"groups ({group})"), len(np.unique(parts[held_out]))
-    if folds < 2 or count < folds:
-        kept = " that may be held out (split.rare: train_only)" if not held_out.all() else ""
-        raise FoldsError(f"split.folds is {folds}, but there are {count} {what}{kept}; 2 ≤ folds ≤ {what} is wanted")
+    kept = "" if held_out.all() else " that may be held out (split.rare: train_only)"
+    demand_parts(folds, len(np.unique(parts[held_out])), group, kept)
     result = np.full(len(parts), -1, dtype=np.int64)
     if group is None:
         result[held_out] = deal_units(units.strata[held_out], folds, seed)

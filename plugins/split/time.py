@@ -18,6 +18,8 @@ def time(units: Units, /, *, column: str, cut: str | int | float) -> np.ndarray:
 
     Raises:
         FoldsError: no such column; a time that cannot be read; nothing before the cut, or nothing from it on.
+
+    Example: {use: time, column: day, cut: '2021-06-30'}
     """
     if column not in units.table:
         raise FoldsError(f"split.column: no column {column!r}; the training table has {', '.join(units.table.columns)}")

@@ -33,6 +33,8 @@ def multilabel(
 
     Raises:
         SubmissionError: the task is not one multilabel target, or labels and columns do not go together.
+
+    Example: {use: multilabel, form: set, threshold: 0.4}
     """
     if len(task.targets) != 1 or task.target.kind != "multilabel":
         raise SubmissionError(
@@ -65,6 +67,8 @@ class LabelColumns:
 
 
 class LabelSets:
+    """Attribute `separator`: what joins several answers in a cell."""
+
     rows_sum_to_one = False
 
     def __init__(self, target: Target, columns: tuple[str, str], threshold: float, separator: str, empty: str | None) -> None:

@@ -16,20 +16,26 @@ def probabilities(
 ) -> SubmissionForm:
     """Class probabilities in the sample's columns, matched by name; a shared prefix (`label_cat`, `label_dog`) does not matter.
 
-    A binary target with one column gets the probability of its positive class; a number gets its value.
+    Of several targets, a binary one with one column gets the probability of its positive class; a number gets its value. One
+    probability alone is written by `probability`.
 
     Args:
-        positive: the positive class of a binary target; by default the class that the column is named after, else the last.
+        positive: of several targets, the positive class of a binary one; by default the class that the column is named after,
+            else the last.
         rows_sum_to_one: whether the competition demands it (checked only where every class of a single target has a column).
 
     Raises:
         SubmissionError: classes and columns do not go together, or a target is a set of labels.
+
+    Example: {use: probabilities}
     """
     for target in task.targets:
         if target.kind == "multilabel":
             raise SubmissionError(
                 f"submission probabilities wants single classes; {target.name!r} is a set of labels: use multilabel"
             )
+        if positive is not None and len(task.targets) == 1:
+            raise SubmissionError("submission.positive is for a binary target beside others; for one column use probability")
         if positive is not None and positive not in target.classes:
             raise SubmissionError(
                 f"submission.positive: {positive!r} is no class of {target.name!r} ({', '.join(target.classes[:10])})"
@@ -54,11 +60,11 @@ class Probabilities:
 
 
 def list_columns(task: Task, positive: str | None) -> dict[str, int]:
-    """The columns where there is no sample: one per output; one for a binary target."""
+    """The columns where there is no sample: one per output; one for a binary target beside others."""
     found: dict[str, int] = {}
     for target in task.targets:
         start = task.slices[target.name].start
-        if len(target.classes) == 2:
+        if len(target.classes) == 2 and len(task.targets) > 1:
             found[target.name] = start + target.classes.index(positive or target.classes[-1])
         else:
             found.update({task.columns[start + place]: start + place for place in range(target.width)})
@@ -71,6 +77,11 @@ def match_outputs(task: Task, columns: list[str], positive: str | None) -> dict[
     Raises:
         SubmissionError: they do not go together.
     """
+    if len(task.targets) == 1 and len(columns) == 1 and task.target.classes:
+        raise SubmissionError(
+            f"the sample has one column, {columns[0]}, for the {task.target.width} classes of {task.target.name!r}: "
+            "use probability"
+        )
     if len(task.targets) == 1:
         found = match_target(task.target, columns, positive)
     else:

@@ -9,7 +9,10 @@ from comp.api import View, plugin
 
 @plugin("tta")
 def hflip() -> dict[str, View]:
-    """The image mirrored left to right, averaged with the plain view."""
+    """The image mirrored left to right, averaged with the plain view.
+
+    Example: {use: hflip}
+    """
     return {"hflip": mirror}
 
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "predict": ["predict", "exp001", "--test", "data/test", "--out", "out.csv"],
     "submit": ["submit", "exp001"],
     "submit tta": ["submit", "exp001", "--tta", "hflip"],
+    "blend": ["blend", "exp001", "--use", "hillclimb"],
     "ledger": ["ledger"],
     "board": ["board"],
     "board on": ["board", "--on", "0"],

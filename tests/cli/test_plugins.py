@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from comp.api import KINDS
 from comp.cli import main
 
 PLUGIN = '''
@@ -18,6 +19,8 @@ def lovasz(task: Task, /, *, margin: float, per_image: bool = False) -> Loss:
     Args:
         margin: how far outputs must be apart.
         per_image: whether images are averaged.
+
+    Example: {use: lovasz, margin: 0.5}
     """
     raise ImportError("showing a plugin must not run it")
 '''
@@ -33,10 +36,16 @@ def own(workspace):
 def test_list_shows_own_and_built_in_plugins(own, capsys):
     assert main(["plugins", "list", "loss"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["kind", "use", "origin", "what", "it", "does"]
-    assert {line.split()[0] for line in lines[2:]} == {"loss"}
-    found = {line.split()[1]: line.split()[2] for line in lines[2:]}
-    assert found["lovasz"] == "workspace" and found["focal"] == "built-in"
+    assert lines[0] == "loss" and all(line.startswith("  ") for line in lines[1:])
+    found = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[1:]}
+    assert found["lovasz"] == "(workspace) Lovász hinge (Berman et al. 2018)." and found["focal"].startswith("Focal loss")
+
+
+def test_list_groups_plugins_by_kind(workspace, capsys):
+    assert main(["plugins", "list"]) == 0
+    groups = [block.splitlines() for block in capsys.readouterr().out.split("\n\n")]
+    assert [lines[0] for lines in groups] == [kind for kind in KINDS if kind in {lines[0] for lines in groups}]
+    assert {"csv", "digits"} <= {line.split()[0] for line in groups[0][1:]}
 
 
 def test_a_broken_file_is_named_and_the_rest_is_listed(own, capsys):
@@ -53,13 +62,15 @@ def test_show_prints_parameters_defaults_file_and_line(own, capsys):
     out = capsys.readouterr().out
     assert "loss lovasz  Lovász hinge (Berman et al. 2018)." in out and "plugins/mine.py:5  workspace" in out
     assert "A surrogate of the Jaccard index." in out
-    rows = {line.split()[0]: line.split()[1:3] for line in out.splitlines()[-2:]}
+    rows = {line.split()[0]: line.split()[1:3] for line in out.splitlines()[-4:-2]}
     assert rows == {"margin": ["float", "(required)"], "per_image": ["bool", "False"]}
+    assert out.splitlines()[-1] == "example: loss: {use: lovasz, margin: 0.5}"
 
 
 def test_show_as_json(own, capsys):
     assert main(["plugins", "show", "loss.lovasz", "--json"]) == 0
     [found] = json.loads(capsys.readouterr().out)
+    assert found["example"] == "{use: lovasz, margin: 0.5}"
     assert found["parameters"][0] == {
         "name": "margin",
         "annotation": "float",
@@ -78,7 +89,8 @@ def test_a_name_of_several_kinds_shows_all_and_a_kind_one(workspace, capsys):
 
 def test_a_librarys_name_shows_its_family(workspace, capsys):
     assert main(["plugins", "show", "A.HorizontalFlip"]) == 0
-    assert "augment A.…" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "augment A.…" in out and "example: augment: [{use: A." in out
 
 
 def test_an_unknown_plugin_says_what_is_near(workspace, capsys):
@@ -99,5 +111,5 @@ def test_new_writes_a_plugin_that_is_then_listed(workspace, capsys):
     assert "plugins/tta/turned.py; a manifest uses it as `tta: [{use: turned}]`" in out
     assert "experiments/exp001/mine.py; a manifest uses it as `loss: {use: mine}`" in out
     main(["plugins", "list", "--in", "exp001"])
-    found = {line.split()[1]: line.split()[2] for line in capsys.readouterr().out.splitlines() if line}
-    assert (found["turned"], found["mine"]) == ("workspace", "experiment")
+    found = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    assert (found["turned"], found["mine"]) == ("(workspace)", "(experiment)")

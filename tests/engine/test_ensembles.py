@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from comp.engine.answers import build_views
-from comp.engine.ensembles import EnsembleNetwork, member_maker, open_precision, pass_batches
+from comp.engine.ensembles import EnsembleNetwork, draw_again, member_maker, open_precision, pass_batches
 from comp.engine.network import Network
 from comp.engine.predict import PredictBatch, predict_views
 from comp.engine.restore import restore_network
-from comp.errors import RunError, RunInterrupted
+from comp.errors import PluginError, RunError, RunInterrupted
 from comp.events import EpochFinished, FoldFinished, Notice
 from comp.predictions import link_outputs, read_raw
 
@@ -86,12 +86,34 @@ def test_passes_are_shuffled_and_augmented_each_by_its_number(desk: Desk) -> Non
     assert sorted(torch.cat([batch.targets["label"] for batch in second]).tolist()) == sorted(stage.rows.targets["label"])
 
 
+def test_rows_are_drawn_with_replacement_the_same_in_all_passes_of_a_draw(desk: Desk) -> None:
+    stage = desk.case().stage()
+    drawn = [draw_again(stage, draw) for draw in (0, 1)]
+    assert all(len(rows) == 100 and 50 < len(set(rows.tolist())) < 75 for rows in drawn), "about 63 of 100 are drawn"
+    assert not np.array_equal(*drawn)
+    passes = [torch.cat([batch.targets["label"] for batch in pass_batches(stage)(number, 0)]) for number in (0, 1)]
+    expected = sorted(stage.rows.targets["label"][drawn[0]].tolist())
+    assert [sorted(labels.tolist()) for labels in passes] == [expected] * 2 and not torch.equal(*passes)
+    sampled = desk.case("sampler={use: imbalanced}").stage()
+    with pytest.raises(PluginError, match="sampler 'imbalanced' would choose others"):
+        next(pass_batches(sampled)(0, 0))
+
+
+def test_an_ensemble_is_told_what_images_were_normalised_with(desk: Desk, monkeypatch) -> None:
+    given = []
+    monkeypatch.setattr("comp.engine.ensembles.EnsembleJob", lambda **job: given.append(job) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        desk.case(*VOTING, "image.mean=[0.5, 0.25, 0.4]", "image.std=[0.5, 0.2, 0.1]", "image.channels=3").train()
+    assert given[0]["mean"] == pytest.approx((0.5, 0.25, 0.4)) and given[0]["std"] == pytest.approx((0.5, 0.2, 0.1))
+
+
 def test_a_stop_ends_the_fold_which_starts_anew(desk: Desk) -> None:
     case = desk.case(*VOTING)
     asked = iter([False] * 6 + [True] * 99)
     job = case.job(stop=lambda: next(asked))
-    with pytest.raises(RunInterrupted):
+    with pytest.raises(RunInterrupted) as caught:
         case.train(job)
+    assert caught.value.lost == "fold 0 starts anew, because an ensemble's own loop cannot be resumed"
     assert not list(job.folder.iterdir())
 
 

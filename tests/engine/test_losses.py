@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from comp.api import Target, Task
+from comp.api import PluginError, Target, Task
 from comp.engine.losses import build_losses, count_classes
 
 if TYPE_CHECKING:
@@ -50,6 +50,20 @@ def test_each_target_has_its_own_loss_on_its_own_outputs(desk: Desk) -> None:
     assert found["size"].tolist() == [4.0, 1.0, 0.0, 1.0]
 
 
+def test_a_target_counts_by_its_weight(desk: Desk) -> None:
+    spec = {"digit": {"use": "cross_entropy", "weight": 2.0}, "tags": {"use": "bce", "weight": 0.0}, "size": {"use": "mse"}}
+    catalog = desk.case().manifest.catalog
+    outputs, targets = torch.randn(4, 6), {name: torch.as_tensor(values) for name, values in TARGETS.items()}
+    found = build_losses(catalog, spec, TASK, TARGETS, CPU)(outputs, targets)
+    plain = build_losses(
+        catalog, {name: {"use": one["use"]} for name, one in spec.items()}, TASK, TARGETS, CPU
+    )(outputs, targets)  # fmt: skip
+    assert torch.equal(found["digit"], 2 * plain["digit"]) and torch.equal(found["size"], plain["size"])
+    assert found["tags"].tolist() == [0.0] * 4
+    with pytest.raises(PluginError, match=r"loss.weight of tags is -1\.0; wanted 0 or more"):
+        build_losses(catalog, {**spec, "tags": {"use": "bce", "weight": -1.0}}, TASK, TARGETS, CPU)
+
+
 def test_one_loss_serves_all_targets_and_brings_its_link(desk: Desk) -> None:
     task = Task((DIGIT, TAGS))
     losses = build_losses(desk.case().manifest.catalog, {"use": "bce"}, task, TARGETS, CPU)
@@ -76,3 +90,17 @@ def test_a_loss_that_is_a_module_lies_on_the_device(desk: Desk) -> None:
     )
     losses = build_losses(desk.case().manifest.catalog, {"use": "learnt"}, Task((DIGIT,)), TARGETS, torch.device("meta"))
     assert losses.parts["digit"].scale.device.type == "meta" and losses.links == {"digit": "identity"}
+
+
+def test_a_nested_loss_is_built_for_its_target_and_moves_with_it(desk: Desk) -> None:
+    folder = desk.project.root / "plugins"
+    folder.mkdir()
+    (folder / "learnt.py").write_text(
+        "import torch\nfrom comp.api import Loss, Task, plugin\n\n\nclass Learnt(torch.nn.Module):\n"
+        "    def __init__(self, classes):\n        super().__init__()\n        self.register_buffer('scale', torch.ones(classes))\n\n"
+        "    def forward(self, outputs, targets):\n        return (outputs * self.scale)[:, 0]\n\n\n"
+        "@plugin('loss')\ndef learnt(task: Task, /) -> Loss:\n    \"\"\"A module.\"\"\"\n    return Learnt(task.target.width)\n"
+    )
+    spec = {"use": "sum", "parts": [{"use": "class_balanced", "base": {"use": "learnt"}}, {"use": "cross_entropy"}]}
+    losses = build_losses(desk.case().manifest.catalog, spec, Task((DIGIT,)), TARGETS, torch.device("meta"))
+    assert {buffer.device.type for buffer in losses.parts["digit"].buffers()} == {"meta"} and losses.links == {"digit": "softmax"}

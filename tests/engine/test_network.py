@@ -98,12 +98,32 @@ def test_freezing_and_thawing() -> None:
         learning = [all(weight.requires_grad for weight in layer.parameters()) for layer in layers]
         return learning, [layer.training for layer in layers]
 
-    def enter(freeze: str | None) -> tuple[list[bool], list[bool]]:
-        freeze_parts(network, freeze)
-        enter_training(network, freeze)
+    def enter(freeze: str | list[str] | None) -> tuple[list[bool], list[bool]]:
+        enter_training(network, freeze_parts(network, freeze))
         return state()
 
     network.eval()
     assert enter("backbone") == ([False, False, True, True, True], [False, False, False, True, True])
     assert enter("norm") == ([True, False, True, True, True], [True, False, True, True, True])
     assert enter(None) == ([True] * 5, [True] * 5)
+    # Of the backbone's layers only the first two have weights.
+    assert enter("layers:1") == ([False, True, True, True, True], [False, True, True, True, True])
+    assert enter("layers:2") == ([False, False, True, True, True], [False, False, True, True, True])
+    assert enter(["0", "norm"]) == enter("layers:2")
+    assert enter("*.bias")[0] == [False, False, True, True, True]
+    assert backbone[0].weight.requires_grad and not backbone[0].bias.requires_grad
+    for wrong in ("layers:3", "layers:x", "stem*"):
+        with pytest.raises(PluginError, match="freeze"):
+            enter(wrong)
+
+
+def test_a_backbone_that_does_not_say_what_it_is(desk: Desk) -> None:
+    case = desk.case(plain=True)
+    counts = ClassCounts(count_classes(case.task, case.rows.targets), len(case.rows))
+
+    class Catalog:
+        def build(self, kind, spec, **offers):
+            return nn.Flatten()
+
+    with pytest.raises(PluginError, match=r"model 'cnn'.*\(Flatten\) has no features, mean, std, any_size"):
+        build_network(Catalog(), case.manifest.values, case.task, case.image, counts, (1,))

@@ -90,3 +90,12 @@ def test_a_restored_model_looks_for_no_weights() -> None:
     model = {"use": "timm", "arch": "x", "pretrained": "a.pth"}
     assert without_weights(model) == {"use": "timm", "arch": "x", "pretrained": False}
     assert without_weights({"use": "cnn"}) == {"use": "cnn"}
+    nested = {"use": "fusion", "backbone": {"use": "multi_image", "views": 2, "backbone": model}}
+    assert without_weights(nested)["backbone"]["backbone"] == {"use": "timm", "arch": "x", "pretrained": False}
+
+
+def test_the_model_inside_another_says_which_sizes_it_takes(desk: Desk) -> None:
+    for backbone, predict in ((ANY_SIZE, (80, 80)), (ONE_SIZE, (64, 64))):
+        inner = backbone.removeprefix("model=")
+        case = desk.case(f"model={{use: fusion, backbone: {inner}}}", "augment=[{use: light}]", "image.size=64")
+        assert case.image.predict_size == predict

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from comp.api import Batch, EnsembleJob, PluginError, Target, Task
-from comp.plugins.ensemble.torchensemble import REFUSED, names, signature, torchensemble
+from comp.plugins.ensemble.torchensemble import METHODS, torchensemble
 
 LABEL = Target("label", "multiclass", ("a", "b", "c"), ("label",))
 TAGS = Target("tags", "multilabel", ("x", "y"), ("tags",), " ")
@@ -38,6 +38,7 @@ class Recorder:
     ) -> None:
         self.reports: list[tuple[int, int, float]] = []
         self.passes: list[int] = []
+        self.draws: list[int | None] = []
         self.weights = torch.ones(24) if weights is None else weights
         self.job = EnsembleJob(
             make_network=Network,
@@ -51,22 +52,28 @@ class Recorder:
             optimizer=optimizer or ADAM,
             device=torch.device("cpu"),
             report=lambda number, batch, loss: self.reports.append((number, batch, loss)),
+            mean=(0.5,),
+            std=(0.1,),
         )
 
-    def batches(self, number: int) -> Iterator[Batch]:
+    def batches(self, number: int, draw: int | None = None) -> Iterator[Batch]:
         self.passes.append(number)
+        self.draws.append(draw)
         order = torch.randperm(24, generator=torch.Generator().manual_seed(number))
         for rows in order.split(8):
             yield Batch(IMAGES[rows], {"label": TARGETS[rows]}, self.weights[rows])
 
 
 def fit(method: str = "voting", estimators: int = 2, seed: int = 0, **given) -> tuple[nn.Module, Recorder]:
+    own = {name: given.pop(name) for name in ("schedule", "shrinkage", "epsilon", "cycle") if name in given}
     recorder = Recorder(**given)
     torch.manual_seed(seed)
-    return torchensemble(ONE, method=method, estimators=estimators).fit(recorder.job), recorder
+    return torchensemble(ONE, method=method, estimators=estimators, **own).fit(recorder.job), recorder
 
 
-@pytest.mark.parametrize(("method", "passes"), [("voting", 120), ("snapshot", 60)])
+@pytest.mark.parametrize(
+    ("method", "passes"), [("voting", 120), ("snapshot", 60), ("bagging", 120), ("fast_geometric", 63), ("adversarial_training", 120)]
+)
 def test_it_learns_and_answers_with_the_mean_probability(method, passes) -> None:
     network, recorder = fit(method, epochs=60)
     assert recorder.passes == list(range(passes)) and torchensemble(ONE, method=method, estimators=2).passes(60) == passes
@@ -121,21 +128,22 @@ def test_row_weights_count() -> None:
     assert (answers == 2).sum() == 0 and (answers == TARGETS)[TARGETS != 2].all()
 
 
-@pytest.mark.parametrize("method", ["voting", "snapshot"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_bits(method) -> None:
     first, second, other = fit(method)[0], fit(method)[0], fit(method, seed=1)[0]
     assert all(torch.equal(one, two) for one, two in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
     assert not torch.equal(first(IMAGES), other(IMAGES))
 
 
-def test_a_stored_ensemble_is_assembled_again() -> None:
-    network, _ = fit()
-    again = torchensemble(ONE, estimators=2).assemble(Network, {"label": "softmax"}).eval()
+@pytest.mark.parametrize("method", METHODS)
+def test_a_stored_ensemble_is_assembled_again(method) -> None:
+    network, _ = fit(method)
+    again = torchensemble(ONE, method=method, estimators=2).assemble(Network, {"label": "softmax"}).eval()
     again.load_state_dict(network.state_dict())
     assert torch.equal(network(IMAGES), again(IMAGES))
 
 
-@pytest.mark.parametrize("method", ["voting", "snapshot"])
+@pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_printed_logged_or_left_behind(method, capsys, caplog, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     root = logging.getLogger()
@@ -191,15 +199,6 @@ def test_optimizers_of_both_libraries(opt) -> None:
     assert torch.isfinite(network(IMAGES)).all()
 
 
-@pytest.mark.parametrize("method", sorted(REFUSED))
-def test_other_methods_are_refused_with_the_reason(method) -> None:
-    assert method in names()
-    with pytest.raises(ValueError, match="refused, because .* use voting or snapshot"):
-        signature(method, {})
-    with pytest.raises(PluginError, match="is refused, because .* use voting or snapshot"):
-        torchensemble(ONE, method=method)
-
-
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
@@ -224,3 +223,9 @@ def test_what_an_ensemble_refuses() -> None:
         torchensemble(ONE, estimators=0)
     with pytest.raises(PluginError, match="ensemble.method is 'vote'"):
         torchensemble(ONE, method="vote")
+    with pytest.raises(PluginError, match="ensemble.epsilon is for adversarial_training; the method is voting"):
+        torchensemble(ONE, epsilon=0.1)
+    with pytest.raises(PluginError, match=r"ensemble.shrinkage is 1\.5"):
+        torchensemble(ONE, method="gradient_boosting", shrinkage=1.5)
+    with pytest.raises(PluginError, match="ensemble.cycle is 1"):
+        torchensemble(ONE, method="fast_geometric", cycle=1)

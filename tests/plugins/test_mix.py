@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from comp.api import PluginError
+from comp.api import Batch, Mixed, PluginError
 from comp.plugins.mix.cutmix import cutmix
 from comp.plugins.mix.mixup import mixup
+from comp.plugins.mix.mixup_cutmix import mixup_cutmix
+from comp.plugins.objective.supervised import supervised
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -56,7 +58,7 @@ def test_cutmix_boxes_are_cut_at_borders_and_small_on_average_as_drawn() -> None
     assert 0.55 < shares.mean().item() < 0.75 and shares.min() < 0.3
 
 
-@pytest.mark.parametrize("make", [mixup, cutmix])
+@pytest.mark.parametrize("make", [mixup, cutmix, mixup_cutmix])
 def test_p_is_the_share_of_batches_and_the_generator_decides_alone(make) -> None:
     torch.manual_seed(5)
     state = torch.get_rng_state()
@@ -68,7 +70,7 @@ def test_p_is_the_share_of_batches_and_the_generator_decides_alone(make) -> None
     assert make(p=0.0)(numbered(3), generator()) is None
 
 
-@pytest.mark.parametrize("make", [mixup, cutmix])
+@pytest.mark.parametrize("make", [mixup, cutmix, mixup_cutmix])
 def test_half_precision_images_stay_so(make) -> None:
     mixed = make(p=1.0)(numbered(4).half(), generator())
     assert mixed.images.dtype == torch.float16 and mixed.share.dtype == torch.float32
@@ -80,3 +82,51 @@ def test_ranges(make) -> None:
         make(alpha=0.0)
     with pytest.raises(PluginError, match="mix.p is 1.5"):
         make(p=1.5)
+
+
+def test_each_batch_is_mixed_up_or_cut() -> None:
+    # Image i is all i: a cut one has whole numbers only.
+    cut = []
+    for seed in range(200):
+        mixed = mixup_cutmix(cutmix_share=0.25)(numbered(7), generator(seed))
+        cut.append(bool((mixed.images == mixed.images.round()).all()))
+    assert 30 < sum(cut) < 70
+    first, again = (mixup_cutmix()(numbered(5), generator(3)) for _ in range(2))
+    assert torch.equal(first.images, again.images) and torch.equal(first.share, again.share)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mixup_alpha": 0.0}, "mix.mixup_alpha is 0.0"), ({"cutmix_alpha": -1.0}, "mix.cutmix_alpha is -1.0"),
+        ({"cutmix_share": 2.0}, "mix.cutmix_share is 2.0"), ({"p": -0.5}, "mix.p is -0.5"),
+    ],
+)  # fmt: skip
+def test_ranges_of_both(arguments, message) -> None:
+    with pytest.raises(PluginError, match=message):
+        mixup_cutmix(**arguments)
+
+
+def test_label_sets_of_an_odd_batch_are_mixed_by_hand() -> None:
+    """Three images with two labels: the loss is that of the mixed labels, which timm's Mixup would make (4, 5) -> (20, 5) of."""
+    logits = torch.tensor([[0.5, -1.0], [2.0, 0.0], [-0.3, 0.7]])
+    labels = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
+    mixed = Mixed(torch.zeros(3, 3, 8, 8), torch.tensor([1, 2, 0]), torch.tensor([0.25, 0.5, 1.0]))
+
+    def loss(outputs: torch.Tensor, targets: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        bce = torch.nn.functional.binary_cross_entropy_with_logits(outputs, targets["tags"], reduction="none")
+        return {"tags": bce.mean(dim=1)}
+
+    batch = Batch(torch.zeros(3, 3, 8, 8), {"tags": labels}, torch.ones(3))
+    total, _ = supervised()(lambda images: logits, batch, mixed, loss)
+    # Row 0: a quarter of (1, 0) and three of (0, 0); row 1: half (0, 0), half (1, 1); row 2: its own.
+    soft = torch.tensor([[0.25, 0.0], [0.5, 0.5], [1.0, 1.0]])
+    by_hand = -(soft * logits.sigmoid().log() + (1 - soft) * (-logits).sigmoid().log()).mean()
+    assert total.item() == pytest.approx(by_hand.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("make", [mixup, cutmix, mixup_cutmix])
+@pytest.mark.parametrize("count", [1, 3])
+def test_odd_batches_are_mixed_whole(make, count) -> None:
+    mixed = make(p=1.0)(numbered(count), generator())
+    assert len(mixed.images) == len(mixed.share) == count and sorted(mixed.partner.tolist()) == list(range(count))

@@ -69,6 +69,58 @@ def test_every_kind_of_optimizer_steps(opt) -> None:
     assert not torch.equal(before, network.head[1].weight)
 
 
+def train(network: Network, optimizer: torch.optim.Optimizer, steps: range) -> None:
+    for step in steps:
+        torch.manual_seed(step)  # as the engine does: some optimizers draw
+        images = torch.randn(4, 3, 8, 8)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network.head(network.backbone(images)), torch.tensor([0, 1, 2, 0])).backward()
+        optimizer.step()
+
+
+@pytest.mark.slow
+def test_every_optimizer_steps_and_resumes_bit_for_bit() -> None:
+    needs_cuda = []
+    for opt in [name for name in names() if not name.startswith("lookahead_") or name in ("lookahead_adamw", "lookahead_sgd")]:
+        torch.manual_seed(0)
+        network = small()
+        try:
+            optimizer = timm(network, opt=opt, lr=1e-3)
+        except PluginError as error:
+            assert "CUDA required" in str(error)
+            needs_cuda.append(opt)
+            continue
+        before = network.head[1].weight.detach().clone()
+        train(network, optimizer, range(7))
+        torch.manual_seed(0)
+        halted = small()
+        optimizer = timm(halted, opt=opt, lr=1e-3)
+        train(halted, optimizer, range(3))
+        resumed = small()
+        resumed.load_state_dict(halted.state_dict())
+        again = timm(resumed, opt=opt, lr=1e-3)
+        again.load_state_dict(optimizer.state_dict())
+        train(resumed, again, range(3, 7))
+        assert not torch.equal(before, network.head[1].weight), opt
+        assert torch.equal(network.head[1].weight, resumed.head[1].weight), opt
+    assert all(opt.startswith(("bnb", "fused")) for opt in needs_cuda)
+
+
+def test_lookahead_by_hand() -> None:
+    """Zhang et al. 2019, algorithm 1, every sixth step; timm takes the first sixth step for the slow weights' start."""
+    network = Network(nn.Identity(), 1)
+    optimizer = timm(network, opt="lookahead_momentum", lr=0.1, weight_decay=0.0, momentum=0.0)
+    weight = network.head[1].bias
+    nn.init.zeros_(weight)
+    found = []
+    for _ in range(13):
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        found.append(weight.detach()[0].item())
+    # At -1.2 half of the way back to -0.6, and on from there.
+    assert found[4:] == pytest.approx([-0.5, -0.6, -0.7, -0.8, -0.9, -1.0, -1.1, -0.9, -1.0])
+
+
 def test_sgd_step_by_hand() -> None:
     network = small()
     optimizer = timm(network, opt="sgd", lr=0.1, head_lr=0.5, weight_decay=0.0, momentum=0.0, nesterov=False)
@@ -112,6 +164,7 @@ def test_signature_is_the_classs_own() -> None:
         ({"head_lr": -1.0}, "optimizer.head_lr is -1.0"),
         ({"weight_decay": -0.1}, "optimizer.weight_decay is -0.1"),
         ({"layer_decay": 0.5}, "does not tell its layers"),
+        ({"opt": "lookahead_adahessian"}, "needs second derivatives"),
         ({"opt": "adamw", "betas": [0.9, 2.0]}, "optimizer adamw: Invalid beta"),
     ],
 )

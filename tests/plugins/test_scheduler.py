@@ -14,6 +14,7 @@ from comp.api import PluginError
 from comp.plugins.scheduler import timm as timm_module
 from comp.plugins.scheduler import torch as torch_module
 from comp.plugins.scheduler.cosine import cosine
+from comp.plugins.scheduler.plateau import plateau
 from comp.plugins.scheduler.timm import timm
 from comp.plugins.scheduler.torch import torch
 
@@ -80,10 +81,15 @@ def test_cosine_without_warmup_is_torchs_annealing() -> None:
 def build(family: str, name: str, optimizer: framework.optim.Optimizer) -> Any:
     if family == "torch":
         return torch(optimizer, STEPS, EPOCHS, name=name, **TORCH[name])
-    return timm(optimizer, STEPS, EPOCHS, sched=name, **TIMM[name]) if family == "timm" else cosine(optimizer, STEPS)
+    if family == "warm":
+        return torch(optimizer, STEPS, EPOCHS, name=name, warmup=0.5, **TORCH[name])
+    if family == "timm":
+        return timm(optimizer, STEPS, EPOCHS, sched=name, **TIMM[name])
+    return cosine(optimizer, STEPS, cycles=2) if family == "cosine" else plateau(optimizer, STEPS, 2, patience=0, warmup=0.5)
 
 
-ALL = [("torch", name) for name in TORCH] + [("timm", name) for name in TIMM] + [("cosine", "cosine")]
+ALL = [("torch", name) for name in TORCH] + [("warm", name) for name in TORCH] + [("timm", name) for name in TIMM]
+ALL += [("cosine", "cosine"), ("plateau", "plateau")]
 
 
 @pytest.mark.parametrize(("family", "name"), ALL)
@@ -146,6 +152,8 @@ def test_cyclic_is_one_triangle_a_stage_unless_said() -> None:
 @pytest.mark.parametrize(
     "make",
     [
+        lambda o: plateau(o, STEPS, None, patience=1, factor=0.5),
+        lambda o: plateau(o, STEPS, 3, factor=0.5),
         lambda o: torch(o, STEPS, EPOCHS, name="ReduceLROnPlateau", patience=1, factor=0.5),
         lambda o: timm(o, STEPS, EPOCHS, sched="plateau", patience_epochs=1, decay_rate=0.5),
     ],
@@ -159,6 +167,46 @@ def test_plateaus_follow_a_score_that_is_greater_when_better(make) -> None:
         assert optimizer.param_groups[1]["lr"] == pytest.approx(expected)
     schedule.epoch(4, None)
     assert optimizer.param_groups[1]["lr"] == pytest.approx(0.5)
+
+
+def test_cosine_restarts_by_hand_and_as_torchs() -> None:
+    ours, theirs = optimizer_of(), optimizer_of()
+    rates = drive(cosine(ours, STEPS, warmup=0.0, cycles=4), ours)
+    restarts = lr_scheduler.CosineAnnealingWarmRestarts(theirs, T_0=STEPS // 4)
+    for step in range(STEPS):
+        assert rates[step] == pytest.approx(tuple(group["lr"] for group in theirs.param_groups), abs=1e-9)
+        theirs.step()
+        restarts.step()
+    falling = drive(cosine(optimizer := optimizer_of(), STEPS, warmup=0.0, min_lr=0.1, cycles=2, decay=0.5), optimizer)
+    assert falling[0][1] == 1.0 and falling[10][1] == pytest.approx(0.5) and falling[15][1] == pytest.approx((0.5 + 0.1) / 2)
+
+
+def test_exp_range_by_hand() -> None:
+    """Smith 2017, section 3.1: a triangle whose height is multiplied by gamma at each step."""
+    optimizer = optimizer_of()
+    cyclic = torch(optimizer, STEPS, EPOCHS, name="CyclicLR", base_lr=0.1, step_size_up=4, mode="exp_range", gamma=0.9)
+    rates = [head for _, head in drive(cyclic, optimizer)]
+    heights = [0, 1 / 4, 2 / 4, 3 / 4, 1, 3 / 4, 2 / 4, 1 / 4] * 3
+    assert rates == pytest.approx([0.1 + 0.9 * height * 0.9**step for step, height in enumerate(heights[:STEPS])])
+
+
+@pytest.mark.parametrize("name", ["StepLR", "ExponentialLR", "CosineAnnealingLR", "OneCycleLR"])
+def test_warm_up_is_a_factor_on_what_the_scheduler_says(name) -> None:
+    plain, warm = optimizer_of(), optimizer_of()
+    without = drive(torch(plain, STEPS, EPOCHS, name=name, **TORCH[name]), plain)
+    rates = drive(torch(warm, STEPS, EPOCHS, name=name, warmup=0.3, **TORCH[name]), warm)
+    for step in range(STEPS):
+        factor = min(1.0, (step + 1) / 7)
+        assert rates[step] == pytest.approx(tuple(factor * rate for rate in without[step]))
+
+
+def test_plateau_warms_up_and_has_a_floor() -> None:
+    optimizer = optimizer_of()
+    rates = drive(plateau(optimizer, STEPS, None, patience=0, factor=0.5, min_lr=0.4, warmup=0.2), optimizer)
+    # Scores 0.5, 0.6, then none better: half after the third epoch, and 0.4 of the full rate from the fourth on.
+    assert [head for _, head in rates[:4]] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert [head for _, head in rates[4::4]] == pytest.approx([1.0, 1.0, 0.5, 0.4])
+    assert rates[-1] == pytest.approx((0.04, 0.4))
 
 
 def test_timms_cosine_is_set_per_step() -> None:
@@ -182,6 +230,13 @@ def test_signatures_leave_out_what_the_kit_gives() -> None:
     [
         (lambda o: cosine(o, STEPS, warmup=1.0), "scheduler.warmup is 1.0"),
         (lambda o: cosine(o, STEPS, min_lr=2.0), "scheduler.min_lr is 2.0"),
+        (lambda o: cosine(o, STEPS, cycles=0), "scheduler.cycles is 0"),
+        (lambda o: cosine(o, STEPS, decay=0.0), "scheduler.decay is 0.0"),
+        (lambda o: plateau(o, STEPS, None), "scheduler.patience is null, which means half of train.patience"),
+        (lambda o: plateau(o, STEPS, None, patience=-1), "scheduler.patience is -1"),
+        (lambda o: plateau(o, STEPS, 4, factor=1.0), "scheduler.factor is 1.0"),
+        (lambda o: plateau(o, STEPS, 4, warmup=1.0), "scheduler.warmup is 1.0"),
+        (lambda o: torch(o, STEPS, EPOCHS, name="StepLR", step_size=1, warmup=-0.1), "scheduler.warmup is -0.1"),
         (lambda o: torch(o, STEPS, EPOCHS, name="LambdaLR"), "a manifest can name OneCycleLR"),
         (lambda o: torch(o, STEPS, EPOCHS, name="StepLR"), "scheduler StepLR: .*step_size"),
         (lambda o: torch(o, STEPS, EPOCHS, name="ReduceLROnPlateau", every="step"), "score of an epoch"),

@@ -46,6 +46,15 @@ def test_labels_take_columns_of_another_name_where_told():
         labels(task, sample_of("key", "species", "grade"), columns={"animl": "species"})
 
 
+def test_labels_write_numbers_or_what_they_are_told():
+    sample = sample_of("", "answer value")
+    assert labels(Task((ANIMAL,)), sample, write="number")(["a", "b"], SAID)["answer value"].tolist() == ["1", "0"]
+    told = labels(Task((ANIMAL,)), sample, write={"cat": 3, "dog": "D", "owl": 5})
+    assert told(["a", "b"], SAID).to_dict("list") == {"": ["a", "b"], "answer value": ["D", "3"]}
+    with pytest.raises(SubmissionError, match="submission.write says nothing of 'owl' of 'animal'"):
+        labels(Task((ANIMAL,)), sample, write={"cat": 3, "dog": 4})
+
+
 def test_labels_refuse_sets():
     with pytest.raises(SubmissionError, match="'marks' is a set of labels: use multilabel"):
         labels(MARKS, None)
@@ -68,16 +77,20 @@ def test_classes_that_end_alike_are_told_apart():
     assert frame.to_dict("list") == {"Id": ["a"], "c11": [0.2], "c21": [0.7], "c1": [0.1]}
 
 
-def test_one_column_of_a_binary_target_is_its_positive_class():
-    said = np.array([[0.3, 0.7]])
-    task = Task((GRADE,))
-    form = probabilities(task, sample_of("Id", "target"))
-    assert form(["a"], said)["target"].tolist() == [0.7] and form.rows_sum_to_one is False
-    assert probabilities(task, sample_of("Id", "01"))(["a"], said)["01"].tolist() == [0.3]
-    assert probabilities(task, sample_of("Id", "target"), positive="01")(["a"], said)["target"].tolist() == [0.3]
-    assert probabilities(task, None)(["a"], said).to_dict("list") == {"id": ["a"], "grade": [0.7]}
+def test_two_classes_have_two_columns_and_one_is_for_probability():
+    task, said = Task((GRADE,)), np.array([[0.3, 0.7]])
     two = probabilities(task, sample_of("Id", "10", "01"))
     assert two(["a"], said).to_dict("list") == {"Id": ["a"], "10": [0.7], "01": [0.3]} and two.rows_sum_to_one is True
+    assert list(probabilities(task, None)(["a"], said).columns) == ["id", "01", "10"]
+    with pytest.raises(SubmissionError, match="one column, target, for the 2 classes of 'grade': use probability"):
+        probabilities(task, sample_of("Id", "target"))
+    with pytest.raises(SubmissionError, match="submission.positive .* use probability"):
+        probabilities(task, None, positive="01")
+
+
+def test_a_positive_class_among_several_targets():
+    task, said = Task((GRADE, WEIGHT)), np.array([[0.3, 0.7, 2.0]])
+    assert probabilities(task, sample_of("Id", "grade", "weight"))(["a"], said)["grade"].tolist() == [0.7]
     with pytest.raises(SubmissionError, match=r"'yes' is no class of 'grade' \(01, 10\)"):
         probabilities(task, None, positive="yes")
 

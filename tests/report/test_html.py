@@ -168,6 +168,12 @@ def test_a_blend_has_a_report_without_curves(run_folder, story):
     (run_folder / "scores.json").write_text(json.dumps(scores))
     text = " ".join(read(write_report(run_folder, *truth())).texts)
     assert "blend1" in text and "exp040@3f9a1c20" in text and "Curves" not in text and "Confusion" in text
+    assert "Members" not in text
+    blend = {"rule": "mean", "scores": {"exp040": 0.7654}, "weights": None, "drop_one": {}, "correlation": {}}
+    raw = {"raw": {"pooled": 0.7, "std": 0.1}, "post": [{"use": "clip"}]}
+    (run_folder / "scores.json").write_text(json.dumps({**scores, **raw, "blend": blend}))
+    text = " ".join(read(write_report(run_folder, *truth())).texts)
+    assert "Members" in text and "0.7654" in text and "before post (clip) 0.7000 ± 0.1000" in text
 
 
 def test_warnings_and_undefined_scores_stand_first(run_folder, story):

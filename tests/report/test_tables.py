@@ -9,7 +9,10 @@ from comp.report.tables import (
     format_score,
     format_spread,
     format_table,
+    member_lines,
+    member_rows,
     rank_classes,
+    raw_lines,
     score_lines,
 )
 
@@ -82,6 +85,11 @@ def test_scores_are_told_in_full(story):
     assert lines[-1] == "no score for fold 1: one class only"
 
 
+def test_the_interval_stands_beside_the_headline(story):
+    lines = score_lines({**story.SCORES, "interval": {"low": 0.82, "high": 0.901, "resamples": 200}})
+    assert "OOF accuracy 0.8600 ± 0.0200   95% interval 0.8200 to 0.9010   40 of 42 units scored" in lines
+
+
 def test_several_targets_are_told_each(story):
     lines = score_lines({**story.SCORES, "per_target": {"mask": 0.9, "age": 0.82}, "per_class": {}})
     assert "mask: 0.9000" in lines and "age: 0.8200" in lines
@@ -89,3 +97,39 @@ def test_several_targets_are_told_each(story):
 
 def test_no_coverage_says_nothing():
     assert coverage_line({}) == ""
+
+
+BLEND = {
+    "rule": "weighted", "scores": {"a": 0.8, "b": 0.7}, "weights": {"a": 0.75, "b": 0.25}, "drop_one": {"a": 0.02, "b": None},
+    "correlation": {"a": {"a": 1.0, "b": 0.5}, "b": {"a": 0.5, "b": 1.0}},
+}  # fmt: skip
+MEMBERS = {"a": "exp001@1", "b": "exp002@2"}
+
+
+def test_members_of_a_blend_are_told_each(story):
+    scores = {**story.SCORES, "members": MEMBERS, "blend": BLEND}
+    assert member_rows(scores) == [
+        ["member", "run", "alone", "weight", "without", "r a", "r b"],
+        ["a", "exp001@1", "0.8000", "0.750", "-0.0200", "1.000", "0.500"],
+        ["b", "exp002@2", "0.7000", "0.250", "–", "0.500", "1.000"],
+    ]
+    # Where less is better, what is lost without a member is a rise.
+    assert member_rows({**scores, "greater_is_better": False})[1][4] == "+0.0200"
+    assert score_lines(scores)[-2:] == member_lines(scores)[-2:]
+    assert member_lines(story.SCORES) == []
+
+
+def test_what_members_have_not_is_left_out_and_many_have_no_matrix_in_a_terminal(story):
+    bare = {"rule": "compose", "scores": {}, "weights": None, "drop_one": {}, "correlation": {}}
+    assert member_rows({**story.SCORES, "members": MEMBERS, "blend": bare})[0] == ["member", "run"]
+    names = [f"m{number}" for number in range(9)]
+    many = {**bare, "scores": dict.fromkeys(names, 0.5), "correlation": {name: dict.fromkeys(names, 1.0) for name in names}}
+    scores = {**story.SCORES, "members": dict.fromkeys(names, "x@1"), "blend": many}
+    assert len(member_rows(scores)[0]) == 12
+    assert member_lines(scores)[1].split() == ["member", "run", "alone"] and "report.html" in member_lines(scores)[-1]
+
+
+def test_with_post_the_score_before_it_is_told(story):
+    scores = {**story.SCORES, "raw": {"pooled": 0.8, "std": 0.01}, "post": [{"use": "temperature"}, {"use": "thresholds"}]}
+    assert "before post (temperature, thresholds) 0.8000 ± 0.0100" in score_lines(scores)
+    assert raw_lines(story.SCORES) == []

@@ -7,36 +7,16 @@ import pandas as pd
 import pytest
 from comp.plugins.split.column import column
 from comp.plugins.split.group import group
-from comp.plugins.split.multilabel import multilabel
 from comp.plugins.split.plain import plain
 from comp.plugins.split.stratified import stratified
 from comp.plugins.split.time import time
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 
-from comp.api import FoldsError, Units
-
-
-def make_units(strata, labels=None, **columns) -> Units:
-    strata = np.asarray(strata, dtype=np.int64)
-    table = pd.DataFrame({"id": [f"u{i}" for i in range(len(strata))], **columns}).astype(str)
-    return Units(table, strata, np.zeros((len(strata), 0), np.float32) if labels is None else np.asarray(labels, np.float32))
-
-
-def count(strata, folds, width) -> np.ndarray:
-    """(classes, width) how many units of each class each fold holds out."""
-    found = np.zeros((max(strata) + 1, width), dtype=int)
-    np.add.at(found, (strata, folds), 1)
-    return found
-
-
-@pytest.fixture
-def long_tail() -> np.ndarray:
-    random = np.random.RandomState(3)
-    return random.permutation(np.repeat(np.arange(7), [103, 50, 20, 7, 3, 1, 1]))
+from comp.api import FoldsError
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
-def test_stratified_balances_as_scikit_learn_does(long_tail, folds):
+def test_stratified_balances_as_scikit_learn_does(make_units, count, long_tail, folds):
     ours = count(long_tail, stratified(make_units(long_tail), folds=folds), folds)
     theirs = np.zeros(len(long_tail), dtype=int)
     with warnings.catch_warnings():
@@ -48,29 +28,29 @@ def test_stratified_balances_as_scikit_learn_does(long_tail, folds):
     assert np.ptp(ours.sum(axis=0)) <= 1
 
 
-def test_stratified_puts_each_unit_of_a_rare_class_in_its_own_fold(long_tail):
+def test_stratified_puts_each_unit_of_a_rare_class_in_its_own_fold(make_units, count, long_tail):
     counts = count(long_tail, stratified(make_units(long_tail), folds=5), 5)
     assert counts[4].tolist().count(1) == 3 and counts[4].max() == 1
 
 
-def test_stratified_keeps_rare_classes_in_training(long_tail):
+def test_stratified_keeps_rare_classes_in_training(make_units, count, long_tail):
     found = stratified(make_units(long_tail), folds=5, rare="train_only")
     assert (found[long_tail >= 4] == -1).all() and (found[long_tail < 4] >= 0).all()
     assert np.ptp(count(long_tail[long_tail < 4], found[long_tail < 4], 5), axis=1).max() <= 1
 
 
-def test_stratified_seed_decides(long_tail):
+def test_stratified_seed_decides(make_units, long_tail):
     units = make_units(long_tail)
     first, again, other = stratified(units, seed=1), stratified(units, seed=1), stratified(units, seed=2)
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
-def test_stratified_works_where_every_class_is_rare():
+def test_stratified_works_where_every_class_is_rare(make_units):
     found = stratified(make_units(np.arange(12)), folds=4)
     assert np.bincount(found).tolist() == [3, 3, 3, 3]
 
 
-def test_stratified_groups_stay_whole_and_classes_balanced():
+def test_stratified_groups_stay_whole_and_classes_balanced(make_units):
     random = np.random.RandomState(0)
     groups = random.randint(0, 120, 1200)
     strata = (random.rand(1200) < 0.3).astype(int)
@@ -80,13 +60,13 @@ def test_stratified_groups_stay_whole_and_classes_balanced():
     assert np.ptp(shares) < 0.03 and np.ptp(np.bincount(found)) < 60
 
 
-def test_stratified_groups_where_every_class_is_rare():
+def test_stratified_groups_where_every_class_is_rare(make_units):
     found = stratified(make_units(np.arange(40), patient=np.arange(40) // 2), folds=5, group="patient")
     assert pd.Series(found).groupby(np.arange(40) // 2).nunique().max() == 1
     assert set(found) == {0, 1, 2, 3, 4}
 
 
-def test_stratified_train_only_never_divides_a_group():
+def test_stratified_train_only_never_divides_a_group(make_units):
     # Class 1 stands in a single group, beside class 0: were its unit alone kept in training, the group would stand on both sides.
     strata = np.array([0] * 8 + [1])
     groups = np.array([0, 0, 1, 1, 2, 2, 3, 3, 3])
@@ -94,7 +74,7 @@ def test_stratified_train_only_never_divides_a_group():
     assert pd.Series(found).groupby(groups).nunique().max() == 1 and (found >= 0).all()
 
 
-def test_stratified_train_only_keeps_wholly_rare_groups_in_training():
+def test_stratified_train_only_keeps_wholly_rare_groups_in_training(make_units):
     strata = np.array([0] * 8 + [1])
     groups = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4])
     found = stratified(make_units(strata, patient=groups), folds=2, group="patient", rare="train_only")
@@ -110,12 +90,12 @@ def test_stratified_train_only_keeps_wholly_rare_groups_in_training():
         ({"folds": 3, "rare": "train_only"}, "there are 0 units that may be held out"),
     ],
 )
-def test_stratified_says_what_it_lacks(arguments, message):
+def test_stratified_says_what_it_lacks(make_units, arguments, message):
     with pytest.raises(FoldsError, match=message):
         stratified(make_units([0, 0, 1, 1], patient=["a", "a", "b", "b"]), **arguments)
 
 
-def test_plain_deals_evenly_and_repeats_itself():
+def test_plain_deals_evenly_and_repeats_itself(make_units):
     units = make_units([0] * 23)
     found = plain(units, folds=5, seed=7)
     assert sorted(np.bincount(found).tolist()) == [4, 4, 5, 5, 5]
@@ -124,7 +104,7 @@ def test_plain_deals_evenly_and_repeats_itself():
         plain(units, folds=24)
 
 
-def test_group_sizes_are_those_of_scikit_learn():
+def test_group_sizes_are_those_of_scikit_learn(make_units):
     groups = np.repeat(np.arange(30), np.random.RandomState(1).randint(1, 40, 30))
     found = group(make_units(np.zeros(len(groups)), place=groups), group="place", folds=4)
     theirs = [len(held_out) for _, held_out in GroupKFold(4).split(groups, groups=groups)]
@@ -132,41 +112,16 @@ def test_group_sizes_are_those_of_scikit_learn():
     assert pd.Series(found).groupby(groups).nunique().max() == 1
 
 
-def test_group_wants_as_many_groups_as_folds():
+def test_group_wants_as_many_groups_as_folds(make_units):
     with pytest.raises(FoldsError, match="'place' has 2 groups"):
         group(make_units([0] * 10, place=["a"] * 9 + ["b"]), group="place", folds=3)
 
 
-def test_multilabel_spreads_each_label_and_repeats_itself():
-    random = np.random.RandomState(0)
-    labels = random.rand(400, 6) < [0.5, 0.3, 0.1, 0.05, 0.03, 0.0125]
-    units = make_units(np.zeros(400), labels)
-    found = multilabel(units, folds=5, seed=3)
-    for label in labels.T:
-        held_out = np.bincount(found[label], minlength=5)
-        assert abs(held_out - label.sum() / 5).max() <= 2
-    assert np.ptp(np.bincount(found)) <= 4
-    np.random.seed(0)
-    assert np.array_equal(found, multilabel(units, folds=5, seed=3))
-    assert not np.array_equal(found, multilabel(units, folds=5, seed=4))
-
-
-def test_multilabel_takes_a_single_label():
-    flags = np.array([1] * 10 + [0] * 40)[:, None]
-    found = multilabel(make_units(np.zeros(50), flags), folds=5)
-    assert np.bincount(found[:10]).tolist() == [2] * 5 and np.bincount(found).tolist() == [10] * 5
-
-
-def test_multilabel_refuses_numbers():
-    with pytest.raises(FoldsError, match="the targets are numbers"):
-        multilabel(make_units([0] * 10), folds=2)
-
-
-def test_column_reads_fold_numbers():
+def test_column_reads_fold_numbers(make_units):
     assert column(make_units([0] * 4, fold=[0, 1, -1, 1])).tolist() == [0, 1, -1, 1]
 
 
-def test_column_holds_out_names():
+def test_column_holds_out_names(make_units):
     units = make_units([0] * 4, part=["train", "valid", "extra", "valid"])
     assert column(units, column="part", held_out=["valid", "extra"]).tolist() == [-1, 0, 1, 0]
 
@@ -179,17 +134,17 @@ def test_column_holds_out_names():
         ({"column": "part", "held_out": ["valdi"]}, r"\['valdi'\]; 'part' has train, valid"),
     ],
 )
-def test_column_says_what_is_wrong(arguments, message):
+def test_column_says_what_is_wrong(make_units, arguments, message):
     with pytest.raises(FoldsError, match=message):
         column(make_units([0] * 2, part=["train", "valid"]), **arguments)
 
 
-def test_time_holds_out_what_came_later():
+def test_time_holds_out_what_came_later(make_units):
     units = make_units([0] * 4, day=["2020-12-31", "2021-06-30", "2021-06-29T23:59:59", "2021-07-01"])
     assert time(units, column="day", cut="2021-06-30").tolist() == [-1, 0, -1, 0]
 
 
-def test_time_compares_numbers_as_numbers():
+def test_time_compares_numbers_as_numbers(make_units):
     assert time(make_units([0] * 3, week=["9", "10", "11"]), column="week", cut=10).tolist() == [-1, 0, 0]
 
 
@@ -197,6 +152,6 @@ def test_time_compares_numbers_as_numbers():
     ("cut", "message"),
     [("2031-01-01", "0 of 2 units are from"), ("soon", "'soon' is neither"), (3, "'day' of u0 is '2021-01-01', which cannot")],
 )
-def test_time_says_what_is_wrong(cut, message):
+def test_time_says_what_is_wrong(make_units, cut, message):
     with pytest.raises(FoldsError, match=message):
         time(make_units([0] * 2, day=["2021-01-01", "2021-01-02"]), column="day", cut=cut)

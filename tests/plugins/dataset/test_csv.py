@@ -1,19 +1,13 @@
+"""Dataset csv: tables and folders of image files; its other forms are in test_csv_forms."""
+
 from __future__ import annotations
 
-import gzip
-import pickle
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from comp.plugins.dataset import digits as digits_module
 from comp.plugins.dataset.csv import csv as csv_plugin
-from comp.plugins.dataset.digits import digits
-from comp.plugins.dataset.folder import folder
-from comp.plugins.leaderboard.digits import read_answers
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from comp.api import DataError
 
@@ -45,60 +39,6 @@ def csv(data: Path, **arguments):
     """The dataset with its usual files."""
     usual = {"test": "test.csv", "sample": "sample_submission.csv", "test_images": "test_images"}
     return csv_plugin(data, **{**usual, **arguments})
-
-
-# ---- digits --------------------------------------------------------------------------------------------------------------
-
-
-def test_digits_are_scikit_learns():
-    tables, source = digits(Path(".")), load_digits()
-    assert (len(tables.train), len(tables.test)) == (1347, 450)
-    rows = tables.train["id"].str.removeprefix("digit_").astype(int) - 1
-    assert tables.train["label"].astype(int).tolist() == source.target[rows].tolist()
-    image = tables.read(tables.train["image"][5])
-    assert image.dtype == np.uint8 and image.shape == (8, 8)
-    assert np.abs(image - source.images[rows[5]] * 255 / 16).max() <= 0.5
-    assert set(tables.test["id"]) | set(tables.train["id"]) == {f"digit_{i:04d}" for i in range(1, 1798)}
-    assert set(tables.test["id"]) == set(read_answers())
-
-
-def test_digits_split_never_changes():
-    test = digits(Path(".")).test["id"]
-    assert test.head(3).tolist() == ["digit_0001", "digit_0004", "digit_0007"]
-
-
-def test_digits_leave_the_answers_unread(tmp_path, monkeypatch):
-    """With nonsense where the 450 answers stand, the dataset is the same: it never parses them."""
-    real = digits(Path("."))
-    lines = gzip.open(digits_module.find_file(), "rt").read().splitlines()
-    for name in real.test["id"]:
-        row = int(name.removeprefix("digit_")) - 1
-        lines[row] = lines[row].rpartition(",")[0] + ",answer withheld"
-    with gzip.open(tmp_path / "digits.csv.gz", "wt") as file:
-        file.write("\n".join(lines) + "\n")
-    monkeypatch.setattr(digits_module, "find_file", lambda: tmp_path / "digits.csv.gz")
-    blinded = digits(Path("."))
-    pd.testing.assert_frame_equal(blinded.train, real.train)
-    pd.testing.assert_frame_equal(blinded.test, real.test)
-    assert np.array_equal(blinded.read.pixels, real.read.pixels)
-    assert list(real.test.columns) == ["row_id", "id", "image"] and set(real.sample["label"]) == {"0"}
-
-
-def test_digits_reader_crosses_processes():
-    tables = digits(Path("."))
-    again = pickle.loads(pickle.dumps(tables.read))
-    assert np.array_equal(again("digit_0001"), tables.read("digit_0001"))
-
-
-def test_digits_file_that_is_cut_short(tmp_path, monkeypatch):
-    with gzip.open(digits_module.find_file(), "rt") as file, gzip.open(tmp_path / "short.gz", "wt") as short:
-        short.writelines(file.readlines()[:100])
-    monkeypatch.setattr(digits_module, "find_file", lambda: tmp_path / "short.gz")
-    with pytest.raises(DataError, match="fewer than 1797"):
-        digits(Path("."))
-
-
-# ---- csv -----------------------------------------------------------------------------------------------------------------
 
 
 def test_csv_keeps_text_as_written(data):
@@ -248,74 +188,3 @@ def test_csv_sample_with_another_id_header(data):
     (data / "test.csv").unlink()
     tables = csv(data)
     assert tables.id_column == "Id" and tables.test["id"].tolist() == ["0001", "0002"]
-
-
-# ---- folder --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def classes(tmp_path: Path) -> Path:
-    for name in (
-        "train/cat/1.png",
-        "train/cat/2.png",
-        "train/dog/deep/1.png",
-        "valid/dog/9.png",
-        "test/cat/7.png",
-        "test/dog/8.png",
-    ):
-        draw(tmp_path / name)
-    write(tmp_path / "train" / "cat" / "Thumbs.db", "")
-    draw(tmp_path / "train" / "cat" / "._1.png")
-    return tmp_path
-
-
-def test_folder_names_are_labels(classes):
-    tables = folder(classes, valid="valid", test="test")
-    assert tables.train[["id", "label", "part"]].to_numpy().tolist() == [
-        ["train/cat/1.png", "cat", "train"],
-        ["train/cat/2.png", "cat", "train"],
-        ["train/dog/deep/1.png", "dog", "train"],
-        ["valid/dog/9.png", "dog", "valid"],
-    ]
-    assert tables.test["image"].tolist() == ["test/cat/7.png", "test/dog/8.png"]
-    assert list(tables.test.columns) == ["row_id", "id", "image"]
-
-
-def test_folder_without_parts_around(classes):
-    tables = folder(classes / "train", train=".")
-    assert tables.train["id"].tolist() == ["cat/1.png", "cat/2.png", "dog/deep/1.png"] and tables.test is None
-
-
-def test_folder_test_ids_are_those_of_the_sample(classes):
-    write(classes / "sample.csv", "file,species\n8.png,cat\n7,cat\n")
-    tables = folder(classes, test="test", sample="sample.csv")
-    assert dict(zip(tables.test["id"], tables.test["image"])) == {"7": "test/cat/7.png", "8.png": "test/dog/8.png"}
-    assert tables.id_column == "file"
-
-
-@pytest.mark.parametrize(
-    ("sample", "message"),
-    [
-        ("file,species\n8,a\n7,a\n6,a\n", "1 ids of the sample name no image .*'6'"),
-        ("file,species\n8,a\n", "1 test images are not in the sample"),
-    ],
-)
-def test_folder_sample_that_does_not_fit(classes, sample, message):
-    write(classes / "sample.csv", sample)
-    with pytest.raises(DataError, match=message):
-        folder(classes, test="test", sample="sample.csv")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"train": "trian"}, "there is no folder .*trian"),
-        ({"train": "../x"}, "leads out of"),
-        ({"train": "train/dog/deep"}, "1 images lie outside any class folder, e.g. 1.png"),
-        ({"train": "empty"}, "holds no class folders"),
-    ],
-)
-def test_folder_says_what_is_wrong(classes, arguments, message):
-    (classes / "empty").mkdir()
-    with pytest.raises(DataError, match=message):
-        folder(classes, **arguments)

@@ -1,0 +1,106 @@
+"""Tabular features: a row's own columns (age, sex, site) as numbers beside its image, encoded anew in each fold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from comp.competition import NUMBER
+from comp.engine.rows import Rows
+from comp.errors import DataError, FormatError
+from comp.project import atomic_write
+
+FORMAT = 1
+FILE = "columns.json"
+
+
+@dataclass(frozen=True)
+class TableEncoder:
+    """What a fold's training rows said of each column.
+
+    Attributes:
+        numbers: column -> (mean, standard deviation, whether some rows have no value).
+        classes: column -> its values, each of which is one feature; a value that is not among them is none of them.
+    """
+
+    numbers: dict[str, tuple[float, float, bool]]
+    classes: dict[str, list[str]]
+
+    @property
+    def width(self) -> int:
+        return sum(1 + missing for _, _, missing in self.numbers.values()) + sum(map(len, self.classes.values()))
+
+    def encode(self, columns: pd.DataFrame) -> np.ndarray:
+        """(N rows) of text -> (N, width) float32: numbers standardised (0 where there is none, and 1 in a feature of its own
+        where the training rows lack some), other values one-hot.
+
+        Raises:
+            DataError: a column is missing, or holds no number where the training rows had one.
+        """
+        lacking = [name for name in (*self.numbers, *self.classes) if name not in columns]
+        if lacking:
+            raise DataError(f"the table has no column {', '.join(lacking)}, which the model takes beside the image")
+        parts = [np.zeros((len(columns), 0), np.float32)]
+        for name, (mean, spread, missing) in self.numbers.items():
+            values = read_numbers(columns[name])
+            absent = np.isnan(values)
+            parts.append(np.where(absent, 0.0, (values - mean) / spread)[:, None])
+            if missing:
+                parts.append(absent[:, None])
+        for name, known in self.classes.items():
+            parts.append(columns[name].to_numpy(dtype=object)[:, None] == np.array(known, dtype=object))
+        return np.hstack([part.astype(np.float32) for part in parts])
+
+
+def fit_encoder(columns: pd.DataFrame) -> TableEncoder:
+    """Look at the training rows of a fold. A column whose values are all numbers (or empty) counts as numbers."""
+    numbers: dict[str, tuple[float, float, bool]] = {}
+    classes: dict[str, list[str]] = {}
+    for name in columns:
+        given = columns[name][columns[name] != ""]
+        if len(given) and given.str.fullmatch(NUMBER).all():
+            values = given.astype(float)
+            numbers[name] = (float(values.mean()), float(values.std(ddof=0)) or 1.0, len(given) < len(columns))
+        else:
+            classes[name] = sorted(columns[name].unique())
+    return TableEncoder(numbers, classes)
+
+
+def read_numbers(values: pd.Series) -> np.ndarray:
+    """(N,) float64, NaN where empty."""
+    wrong = (values != "") & ~values.str.fullmatch(NUMBER)
+    if wrong.any():
+        raise DataError(f"column {values.name!r} holds {values[wrong].iloc[0]!r}; the training rows have numbers there")
+    return pd.to_numeric(values.where(values != ""), errors="coerce").to_numpy(dtype=np.float64)
+
+
+def encode_rows(rows: Rows | None, encoder: TableEncoder | None) -> Rows | None:
+    """The rows with `table` filled in."""
+    if rows is None or encoder is None:
+        return rows
+    if rows.columns is None:
+        raise DataError("these rows lack the columns that the model takes beside the image")
+    return replace(rows, table=encoder.encode(rows.columns))
+
+
+def write_encoder(folder: Path, encoder: TableEncoder) -> None:
+    atomic_write(folder / FILE, json.dumps({"format": FORMAT, **asdict(encoder)}, ensure_ascii=False))
+
+
+def read_encoder(folder: Path) -> TableEncoder | None:
+    """What a fold was trained with; None where its model takes images alone.
+
+    Raises:
+        FormatError: a newer comp wrote it.
+    """
+    file = folder / FILE
+    if not file.exists():
+        return None
+    record = json.loads(file.read_text(encoding="utf-8"))
+    if record["format"] > FORMAT:
+        raise FormatError(f"{file} has format {record['format']}; this comp reads up to {FORMAT}: install a newer one.")
+    return TableEncoder({name: tuple(values) for name, values in record["numbers"].items()}, record["classes"])
