@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from comp.api import Tables
+from comp.engine.joined import join_rows
 from comp.engine.lessons import Teach
 from comp.engine.rows import Rows
 from comp.events import Event
@@ -58,9 +60,17 @@ class Teachers:
         if run.digest not in self.opened:
             plan = plan_finished(self.plan.project, f"{run.experiment}@{run.digest}", say_nothing)
             restored = open_restored(plan, say_nothing)
-            rows = restored.read(plan.competition.tables.train, "train", plan.manifest.values["on_bad_image"])
+            tables = [plan.competition.tables, *(extra.tables for extra in self.plan.further.extra)]
+            rows = join_rows([read_table(restored, table) for table in tables])
             self.opened[run.digest] = (restored, rows)
         return self.opened[run.digest]
+
+
+def read_table(restored: Restored, tables: Tables) -> Rows:
+    """A table's rows, the student's own extra ones for instance, with pictures as the teacher wants them."""
+    plan = restored.plan
+    elsewhere = replace(restored, plan=replace(plan, competition=replace(plan.competition, tables=tables)))
+    return elsewhere.read(tables.train, "train", plan.manifest.values["on_bad_image"])
 
 
 def say_nothing(event: Event) -> None:

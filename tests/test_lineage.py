@@ -183,3 +183,14 @@ def test_check_tries_a_student_without_asking_anybody(taught):
     taught.write("exp002", manifest("objective: {use: distillation, teachers: [exp001]}\n"))
     said = taught.comp("check", "exp002")
     assert said.code == 0, said.out + said.err
+
+
+def test_teachers_answer_extra_rows_too(taught):
+    test = (taught.data / "test.csv").read_text().splitlines()[1:]
+    (taught.data / "more.csv").write_text("\n".join(["name,label", *(f"{row.split(',')[0]},0" for row in test)]) + "\n")
+    taught.write(
+        "exp002",
+        manifest("objective: {use: distillation, teachers: [exp001]}\n", "extra: [{table: more.csv, images: test}]\n"),
+    )
+    taught.run("exp002")
+    assert [event.train_rows for event in taught.names("FoldStarted")] == [42, 42]
