@@ -18,6 +18,7 @@ from lightning_fabric import Fabric
 
 from comp.engine.answers import Answers, build_views
 from comp.engine.checkpoint import Progress, copy_state, load_checkpoint, load_initial, save_checkpoint, save_weights
+from comp.engine.drawings import draw_reconstructions
 from comp.engine.ensembles import fit_ensemble
 from comp.engine.gather import Gathering
 from comp.engine.job import FoldJob
@@ -108,6 +109,8 @@ class FoldTraining:
                 self.saved = None
             while not self.is_over(stage):
                 self.run_epoch(stage)
+            shown = self.job.held_out or self.job.train
+            draw_reconstructions(stage.predictor, self.fabric, shown, self.job.image.size, self.job.folder)
             if index == len(self.stages) - 1 or self.ended():
                 self.last_outputs = self.gathering.finish(stage, self.answers, self.last_outputs)
         finally:

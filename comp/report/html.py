@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from comp.report.tables import (
 from comp.runs import scored_file
 
 MATRIX_CLASSES = 30
+RECONSTRUCTIONS = "reconstructions.png"
 CLASS_ROWS = 100
 CONFUSED_PAIRS = 10
 
@@ -44,13 +46,24 @@ def write_report(run_folder: Path, ids: Sequence[str] = (), targets: Mapping[str
     scores = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     oof = scored_file(run_folder)
     confusions = count_confusions(oof, ids, targets) if targets and oof.exists() else []
-    text = render_report(records, scores, confusions)
+    text = render_report(records, scores, confusions, read_pictures(run_folder))
     path = run_folder / "report.html"
     atomic_write(path, text)
     return path
 
 
-def render_report(records: Sequence[Mapping[str, Any]], scores: Mapping[str, Any], confusions: Sequence[Confusion]) -> str:
+def read_pictures(run_folder: Path) -> list[tuple[str, str]]:
+    """(fold, picture as base64) of what an autoencoder drew."""
+    files = sorted(run_folder.glob(f"*/{RECONSTRUCTIONS}"))
+    return [(file.parent.name, base64.b64encode(file.read_bytes()).decode()) for file in files]
+
+
+def render_report(
+    records: Sequence[Mapping[str, Any]],
+    scores: Mapping[str, Any],
+    confusions: Sequence[Confusion],
+    pictures: Sequence[tuple[str, str]] = (),
+) -> str:
     run = describe_run(records, scores)
     epochs = last_epochs(records)
     folds = fold_rows(records, epochs, run, scores["per_fold"] if scores else {})
@@ -80,6 +93,7 @@ def render_report(records: Sequence[Mapping[str, Any]], scores: Mapping[str, Any
         classes=classes[:CLASS_ROWS],
         class_count=len(classes),
         confusions=[describe_confusion(confusion) for confusion in confusions],
+        pictures=pictures,
         notices=[
             *(("warning", f"no score for {what}: {why}") for what, why in (scores["undefined"] if scores else {}).items()),
             *unique_notices(records),

@@ -60,3 +60,19 @@ def test_a_joint_code_is_answered_by_its_parts(desk: Desk) -> None:
     outputs = torch.as_tensor(read_raw(folder / "oof.parquet").outputs)
     parts = outputs[:, 12:].softmax(dim=1)[:, :, None] * outputs[:, 10:12].softmax(dim=1)[:, None]
     assert torch.allclose(outputs[:, :10].exp(), parts.flatten(1), atol=1e-5)
+
+
+def test_what_an_autoencoder_draws_is_kept_as_a_picture(desk: Desk) -> None:
+    import cv2
+
+    folder, _ = desk.case(*AUTOENCODER).train()
+    picture = cv2.imread(str(folder / "reconstructions.png"))
+    assert picture.shape == (3 * 96, 8 * 96, 3)
+    # The first row is the held-out images themselves: not all alike, and of a digit's contrast.
+    first = picture[:96].reshape(96, 8, 96, 3)
+    assert first.max() > 200 and (first[:, 0] != first[:, 1]).any()
+
+
+def test_a_model_that_draws_nothing_leaves_no_picture(desk: Desk) -> None:
+    folder, _ = desk.case().train()
+    assert not (folder / "reconstructions.png").exists()

@@ -185,3 +185,10 @@ def test_warnings_and_undefined_scores_stand_first(run_folder, story):
         ("warning", "2 rare classes"),
         ("info", "just so you know"),
     ]
+
+
+def test_what_an_autoencoder_drew_is_in_it(run_folder):
+    (run_folder / "fold1").mkdir(exist_ok=True)
+    (run_folder / "fold1/reconstructions.png").write_bytes(b"picture")
+    text = write_report(run_folder).read_text()
+    assert "Reconstructions" in text and 'src="data:image/png;base64,cGljdHVyZQ=="' in text and "fold1" in text
