@@ -16,7 +16,8 @@ SIDE_PX = 227
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, help="a folder with train.csv (image_id, file, label), test.csv and their images; else made from digits")
+    wanted = "a folder with train.csv (image_id, file, label), test.csv and their images; else made from digits"
+    parser.add_argument("--data", type=Path, help=wanted)
     return parser.parse_args()
 
 

@@ -24,7 +24,8 @@ def main() -> None:
     pairs = [(time_process(comp), time_process(click)) for _ in range(PAIRS)]
     ratio = statistics.median(a / b for a, b in pairs)
     ours, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
-    print(f"start-up   comp --help {ours * 1000:.0f} ms   import click {theirs * 1000:.0f} ms   ratio {ratio:.2f} (claim <= 1.50)")
+    times = f"comp --help {ours * 1000:.0f} ms   import click {theirs * 1000:.0f} ms"
+    print(f"start-up   {times}   ratio {ratio:.2f} (claim <= 1.50)")
 
 
 if __name__ == "__main__":

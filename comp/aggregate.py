@@ -8,6 +8,12 @@ from comp.api import Target, Task
 from comp.errors import PredictionsError
 
 
+def check_aggregate(task: Task, rule: str) -> list[str]:
+    """A fault for each target whose rows this rule cannot bring together."""
+    numbers = [target.name for target in task.targets if target.link == "identity"] if rule == "noisy_or" else []
+    return [f"aggregate: noisy_or is of probabilities, but target {name!r} is a number; take mean or max" for name in numbers]
+
+
 def aggregate_rows(values: np.ndarray, keys: np.ndarray, task: Task, rule: str) -> tuple[np.ndarray, np.ndarray]:
     """One answer for the rows that share a key, ordered by key; and where each key first stands.
 
@@ -21,6 +27,8 @@ def aggregate_rows(values: np.ndarray, keys: np.ndarray, task: Task, rule: str) 
     Raises:
         PredictionsError: noisy_or of a number.
     """
+    if faults := check_aggregate(task, rule):
+        raise PredictionsError("; ".join(faults))
     _, first, group, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
     if len(counts) == 0 or rule == "mean":
         return (average_groups(values, group, counts) if len(counts) else values), first
@@ -46,9 +54,6 @@ def _take_strongest(values: np.ndarray, starts: np.ndarray, target: Target, rule
     looked = values[:, 1:] if binary else values
     if rule == "max":
         found = np.maximum.reduceat(looked, starts, axis=0)
-    elif target.link == "identity":
-        name = target.name
-        raise PredictionsError(f"aggregate: noisy_or is of probabilities, but target {name!r} is a number; take mean or max")
     else:
         with np.errstate(divide="ignore"):
             found = -np.expm1(np.add.reduceat(np.log1p(-np.clip(looked, 0, 1)), starts, axis=0))

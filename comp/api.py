@@ -420,6 +420,7 @@ class Objective(Protocol):
         rows: which rows it learns from besides the fold's training rows: `held_out` and `test`, without their labels.
         teachers: experiments whose predictions come as Batch.teacher, from models that never saw the fold's held-out labels.
         choose: {target: (N, width) teacher's probabilities} -> (N,) bool: which of the unlabelled rows take part.
+        teaches_labelled: false where the teachers' answers for the fold's own training rows are not looked at.
         share: weight of an unlabelled row, where a labelled one has 1.
         restore: called with the network after each backward pass.
     """

@@ -80,6 +80,9 @@ def check_ensemble(checker: Checker) -> None:
         (("stages",), bool(unmark(checker.tree).get("stages"))),
         (("mix",), checker.values.get("mix") is not None),
         (("train", "ema"), train.get("ema") is True),
+        (("init",), checker.values.get("init") is not None),
+        (("objective",), (checker.values.get("objective") or {}).get("use") not in (None, "", "supervised")),
+        (("train", "batch_norm"), train.get("batch_norm") == "keep"),
         (("train", "accumulate"), isinstance(train.get("accumulate"), int) and train["accumulate"] > 1),
     ]
     for path, given in refused:

@@ -15,6 +15,7 @@ from typing import cast, get_args
 import numpy as np
 import pandas as pd
 
+from comp.aggregate import check_aggregate
 from comp.api import Tables, Target, TargetKind, Task
 from comp.errors import DataError
 from comp.manifest import Manifest
@@ -59,6 +60,7 @@ def open_competition(project: Project, manifest: Manifest) -> Competition:
     faults = [
         *check_targets(task, tables.train),
         *check_sample(task.scored, tables, manifest.values.get("submission") or {}),
+        *check_aggregate(task.scored, manifest.values.get("aggregate") or "mean"),
     ]
     if manifest.values.get("on_bad_image") != "skip":
         faults += check_images(tables)

@@ -158,7 +158,9 @@ def work_out_defaults(
         "optimizer": _choose_optimizer(model, scratch),
         "scheduler": {"use": "cosine", "warmup": 0.05},
         "ensemble": None,
-        "train": _choose_training(facts, _overlay({}, stated.get("train")), folds, scratch),
+        # An ensemble with a loop of its own puts batch norm into train mode.
+        "train": _choose_training(facts, _overlay({}, stated.get("train")), folds, scratch)
+        | ({"batch_norm": "learn"} if stated.get("ensemble") else {}),
         "stages": None,
         "tta": [{"use": "hflip"}] if facts.flip and trains_with_flip(augment) else [],
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 from comp.catalog import Catalog
 from comp.errors import WeightsError
-from comp.keys import SLOTS
+from comp.keys import SLOTS, STAGE_KEYS
 from comp.project import hash_file, hash_json
 
 FORMAT = 1
@@ -56,27 +56,37 @@ def metric_selects(stages: list[dict[str, Any]]) -> bool:
 
 def list_specs(relevant: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(kind, spec) of every plugin that the relevant part uses."""
-    for part in (relevant, *relevant.get("stages", ())):
+    return ((kind, spec) for _, kind, spec in place_specs(relevant))
+
+
+def place_specs(relevant: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str, Mapping[str, Any]]]:
+    """(place, kind, spec) as list_specs; of several stages, steps or targets the place says which (`stages.1.augment.0`)."""
+    stages = relevant.get("stages") or ()
+    parts = [((), relevant), *((("stages", str(number)) if len(stages) > 1 else (), part) for number, part in enumerate(stages))]
+    for where, part in parts:
         for key, value in part.items():
             if key not in SLOTS or value is None:
                 continue
-            several = value if isinstance(value, list) else [value] if "use" in value else value.values()
-            yield from ((SLOTS[key].kind, spec) for spec in several)
+            named = enumerate(value) if isinstance(value, list) else value.items() if "use" not in value else ((None, value),)
+            for name, spec in named:
+                yield (*where, key, *([str(name)] if len(value) > 1 and name is not None else [])), SLOTS[key].kind, spec
 
 
 def hash_weights(catalog: Catalog, values: Mapping[str, Any], root: Path) -> dict[str, str]:
-    """Dotted key -> SHA-256 of every file that an argument annotated Path names (`model.pretrained`).
+    """Dotted key -> SHA-256 of every file that an argument annotated Path names (`model.pretrained`, `preprocess.1.file`).
 
     Raises:
         WeightsError: it is not there, neither in the workspace nor from the current folder.
     """
     found = {}
-    specs = list_specs({key: value for key, value in values.items() if key not in NEVER})
-    nested = ((kind, place, inner) for kind, outer in specs for place, inner in catalog.walk_spec(kind, outer))
+    # The stages hold what they take from the top level, too.
+    idle = (*NEVER, *(STAGE_KEYS if values.get("stages") else ()))
+    specs = place_specs({key: value for key, value in values.items() if key not in idle})
+    nested = ((kind, (*at, *place), inner) for at, kind, outer in specs for place, inner in catalog.walk_spec(kind, outer))
     for kind, place, spec in nested:
         plugin, _ = catalog.find(kind, spec["use"])
         for parameter in plugin.parameters:
-            value, name = spec.get(parameter.name), ".".join((kind, *place, parameter.name))
+            value, name = spec.get(parameter.name), ".".join((*place, parameter.name))
             if kind == "dataset" or "Path" not in parameter.annotation or not isinstance(value, str):
                 continue
             files = [path for path in (root / Path(value).expanduser(), Path(value).expanduser()) if path.is_file()]

@@ -75,7 +75,8 @@ def open_one(manifest: Manifest, competition: Competition, number: int, item: Ma
 def spell_out(manifest: Manifest, competition: Competition, item: Mapping[str, Any], theirs: Sequence[str]) -> dict[str, Any]:
     """The dataset mapping that opens an extra table: what it does not say is as in the manifest's own."""
     own = manifest.values["dataset"]
-    spec = {**own} if own["use"] == "csv" else {"use": "csv"}
+    data = {"data": own["data"]} if own.get("data") is not None else {}
+    spec = {**own} if own["use"] == "csv" else {"use": "csv", **data}
     count = len(competition.tables.targets)
     spec |= {"train": item["table"], "test": None, "sample": None, "weight": None}
     spec |= {"target": list(theirs[:count]), "auxiliary": list(theirs[count:])}

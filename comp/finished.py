@@ -10,7 +10,7 @@ import json
 
 import pandas as pd
 
-from comp.api import Tables, Target, Task
+from comp.api import Tables
 from comp.blend import hash_members
 from comp.changes import list_changes, say_few, tell_changed_parents
 from comp.competition import Competition, hash_tables, open_competition
@@ -20,6 +20,7 @@ from comp.events import Emit, Notice
 from comp.fixes import FILE, hash_fixes
 from comp.folds import Folds
 from comp.imported import hash_imported
+from comp.lineage import read_task
 from comp.manifest import Manifest, load_manifest, load_resolved
 from comp.plan import RunPlan
 from comp.project import Project, hash_file
@@ -61,15 +62,12 @@ def plan_restored(project: Project, reference: str, emit: Emit) -> RunPlan:
         members = ", ".join((run.scores() or {}).get("members", {}).values())
         raise WorkspaceError(f"{run.experiment} is a blend and has no weights of its own; `comp predict` its members: {members}.")
     form = run.state["form"]
-    targets = [
-        Target(**{**fact, "classes": tuple(fact["classes"]), "columns": tuple(fact["columns"])}) for fact in form["targets"]
-    ]
     rows = pd.DataFrame({"row_id": [], "id": [], "image": []}, dtype=object)
-    columns = tuple(column for target in targets if target.scored for column in target.columns)
+    columns = tuple(column for target in read_task(run).targets if target.scored for column in target.columns)
     own = {"columns": tuple(form.get("columns", ())), "facts": form.get("facts", {}), "views": form.get("views", 1)}
     tables = Tables(rows, None, None, form["id_column"], columns, (), project.root, **own)
     return RunPlan(
-        project, manifest, Competition(project.root, tables, Task(tuple(targets)), project.root.name), read_run_folds(run), run
+        project, manifest, Competition(project.root, tables, read_task(run), project.root.name), read_run_folds(run), run
     )
 
 

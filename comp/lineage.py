@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from comp.api import Task
+from comp.api import Target, Task
 from comp.errors import FoldsError, WeightsError
 from comp.folds import Folds
 from comp.ids import locate_ids
@@ -22,6 +22,7 @@ from comp.predictions import demand_same_task, link_outputs, read_raw
 from comp.project import Project, hash_file
 from comp.runs import FULL, Run, find_run, fold_folder, list_seeds, read_fold, seed_folder
 from comp.tables import name_few
+from comp.views import PLAIN
 
 WEIGHTS = ".safetensors"
 
@@ -70,7 +71,7 @@ def find_start(project: Project, given: str | None) -> Start | None:
     reference, _, part = given.partition("/")
     if part not in ("", FULL):
         raise WeightsError(f"init: {given!r}; wanted an experiment (exp041), a run of it (exp041@DIGEST), exp041/full, or a file")
-    return Start(find_run(project, reference, partial=True), part == FULL, None)
+    return Start(demand_models("init", find_run(project, reference, partial=True)), part == FULL, None)
 
 
 def find_weights(run: Run, fold: str) -> Path:
@@ -91,7 +92,15 @@ def find_teachers(project: Project, stages: Sequence[Mapping[str, Any]]) -> dict
         WorkspaceError: one of them has no complete run.
     """
     names = [name for stage in stages for name in stage["objective"].get("teachers") or ()]
-    return {name: find_run(project, name) for name in dict.fromkeys(names)}
+    return {name: demand_models("teachers", find_run(project, name)) for name in dict.fromkeys(names)}
+
+
+def demand_models(key: str, run: Run) -> Run:
+    """Raises WeightsError: the run is a blend, or imported, and has no models of its own."""
+    if run.is_given:
+        kind = "a blend: name its members" if run.is_blend else "imported predictions"
+        raise WeightsError(f"{key}: {run.experiment} has no models of its own; it is {kind}.")
+    return run
 
 
 def demand_unseen(what: str, run: Run, folds: Folds, fold: str, theirs: str) -> None:
@@ -112,12 +121,15 @@ def demand_unseen(what: str, run: Run, folds: Folds, fold: str, theirs: str) -> 
         )
 
 
-def check_lineage(start: Start | None, teachers: Mapping[str, Run], folds: Folds) -> dict[str, str]:
+def check_lineage(start: Start | None, teachers: Mapping[str, Run], folds: Folds, task: Task) -> dict[str, str]:
     """Name -> digest of what the run builds on, for its own digest.
 
     Raises:
         FoldsError: a model has seen what a fold holds out.
+        PredictionsError: a teacher predicts something else than `task`.
     """
+    for name, run in teachers.items():
+        demand_same_task(read_task(run), task, f"teachers: {name}@{run.digest}")
     for fold in map(str, range(folds.count)):
         if start and start.run:
             demand_unseen("init", start.run, folds, fold, FULL if start.full else fold)
@@ -127,18 +139,35 @@ def check_lineage(start: Start | None, teachers: Mapping[str, Run], folds: Folds
     return found | {f"teacher.{name}": run.digest for name, run in teachers.items()}
 
 
-def average_stored(run: Run, folds: Sequence[str], file: str, row_ids: np.ndarray, task: Task) -> np.ndarray:
-    """What folds of a run have stored for these rows: (N, outputs) float64 probabilities or values, the mean of folds, views and
-    seeds.
+def read_task(run: Run) -> Task:
+    """What a run was trained to predict."""
+    facts = run.state["form"]["targets"]
+    return Task(
+        tuple(Target(**{**fact, "classes": tuple(fact["classes"]), "columns": tuple(fact["columns"])}) for fact in facts)
+    )
+
+
+def average_stored(
+    run: Run, folds: Sequence[str], file: str, row_ids: np.ndarray, task: Task, partly: bool = False
+) -> np.ndarray:
+    """What folds of a run have stored for these rows as they are: (N, outputs) float64 probabilities or values, the mean of folds
+    and seeds.
+
+    Args:
+        partly: rows of which nothing is stored are NaN.
 
     Raises:
-        PredictionsError: they have nothing stored for some of the rows, or predict something else.
+        PredictionsError: (without `partly`) nothing is stored for some of the rows; or it predicts something else.
     """
     parts = []
     for fold in folds:
         path = fold_folder(run.folder, fold) / file
         raw = read_raw(path)
         demand_same_task(raw.task, task, str(path))
-        parts.append(pd.DataFrame(link_outputs(raw.outputs, task, raw.links), index=pd.Index(raw.row_ids)))
+        # Of further views the file may gain some at any time.
+        plain = raw.views == PLAIN
+        parts.append(pd.DataFrame(link_outputs(raw.outputs[plain], task, raw.links), index=pd.Index(raw.row_ids[plain])))
     means = pd.concat(parts).groupby(level=0, sort=False).mean()
-    return means.to_numpy()[locate_ids(row_ids, means.index.to_numpy(dtype=object), "the table", f"{run.folder.name}'s {file}")]
+    if not partly:
+        locate_ids(row_ids, means.index.to_numpy(dtype=object), "the table", f"{run.folder.name}'s {file}")
+    return means.reindex(pd.Index(row_ids)).to_numpy(copy=True)

@@ -133,14 +133,20 @@ def score_oof(
         record["coverage"]["times"] = [int(times.min()), int(times.max())]
     if seeds := values.get("seeds"):
         each = [score_predictions(average_oof(plan, done, seed), ids, targets, metrics).to_record()["pooled"] for seed in seeds]
-        noise = float(np.std(each, ddof=1)) if len(each) > 1 else 0.0
-        record["seeds"] = {"scores": {str(seed): score for seed, score in zip(seeds, each, strict=True)}, "std": noise}
+        record["seeds"] = describe_seeds(dict(zip(map(str, seeds), each, strict=True)))
     if plan.run.is_given:
         stored = plan.run.scores() or {}
         record |= {key: stored[key] for key in ("members", "elapsed_s") if key in stored}
         # What a member is worth is by the metric that decides.
         record |= {"blend": stored["blend"]} if "blend" in stored and stored["metric"] == record["metric"] else {}
     return record, posted
+
+
+def describe_seeds(scores: Mapping[str, float | None]) -> dict[str, Any]:
+    """Each seed's pooled score (None: undefined), and the standard deviation of those that there are; None of none."""
+    known = [score for score in scores.values() if score is not None]
+    std = float(np.std(known, ddof=1)) if len(known) > 1 else 0.0 if known else None
+    return {"scores": dict(scores), "std": std}
 
 
 # ---- post ----------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from comp.further import Further, open_further
 from comp.images import probe_images
 from comp.lineage import Start, check_lineage, find_start, find_teachers
 from comp.manifest import Manifest
-from comp.project import Project, atomic_write
+from comp.project import Project, atomic_write, hash_json
 from comp.runs import FORMAT, Run
 from comp.scores import build_metrics
 
@@ -81,7 +81,8 @@ def plan_run(project: Project, manifest: Manifest, debug: bool = False) -> RunPl
     folds = open_folds(project, manifest, competition)
     start, teachers = find_start(project, manifest.values["init"]), find_teachers(project, manifest.stages)
     further = open_further(manifest, competition)
-    contents = digest_contents(manifest, competition, folds) | check_lineage(start, teachers, folds) | further.contents()
+    lineage = check_lineage(start, teachers, folds, competition.trained)
+    contents = digest_contents(manifest, competition, folds) | lineage | further.contents()
     digest = manifest.digest(contents)
     folder = project.experiment(manifest.name) / ("debug" if debug else "runs") / digest
     state = {"folds": [str(number) for number in range(folds.count)], "contents": contents, "further": further.count()}
@@ -91,7 +92,12 @@ def plan_run(project: Project, manifest: Manifest, debug: bool = False) -> RunPl
 
 def digest_contents(manifest: Manifest, competition: Competition, folds: Folds) -> dict[str, str]:
     """What the digest covers besides the manifest: name -> SHA-256."""
-    return {"tables": hash_tables(competition.tables), "folds": folds.sha256, **manifest.weight_hashes()}
+    contents = {"tables": hash_tables(competition.tables), "folds": folds.sha256, **manifest.weight_hashes()}
+    learns_test = any("test" in (stage["objective"].get("rows") or ()) for stage in manifest.stages)
+    if learns_test and competition.tables.test is not None:
+        rows = competition.tables.test[["row_id", "id", "image"]].sort_values("row_id")
+        contents["test"] = hash_json(rows.to_numpy().tolist())
+    return contents
 
 
 def open_run(plan: RunPlan) -> RunPlan:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from comp.aggregate import aggregate_rows
 from comp.api import ImageSpec, Link
 from comp.engine.device import free_memory, open_device
 from comp.engine.fold import build_views
@@ -26,12 +25,12 @@ from comp.ids import locate_ids
 from comp.material import mend_test, read_store, tell_filled
 from comp.merge import apply_post
 from comp.plan import RunPlan
-from comp.predictions import Predictions, link_outputs, read_raw, write_raw
+from comp.predictions import Predictions, Raw, average_raw, link_outputs, read_raw, write_raw
 from comp.project import Project, atomic_write
 from comp.runs import fold_folder, list_seeds, seed_folder
 from comp.submission import build_submission
 from comp.unseen import list_test, read_sample
-from comp.views import PLAIN, missing_views
+from comp.views import PLAIN, list_complete, missing_views
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -79,6 +78,21 @@ class Restored:
             del network
             free_memory()
 
+    def gather(self, fold: str, rows: Rows, views: Mapping[str, Any], what: str) -> Raw:
+        """The outputs of all views and seeds, as a fold's file holds them."""
+        predicted = list(self.predict(fold, rows, views, what))
+        parts = [(view, one.seed, outputs) for one in predicted for view, outputs in one.outputs.items()]
+        count, times = len(rows.ids), len(parts)
+        return Raw(
+            self.plan.competition.trained,
+            predicted[0].links,
+            np.tile(np.asarray(rows.ids, dtype=object), times),
+            np.tile(np.asarray(rows.row_ids, dtype=object), times),
+            np.repeat(np.array([view for view, _, _ in parts], dtype=object), count),
+            np.repeat(np.array([seed for _, seed, _ in parts], dtype=np.int64), count),
+            np.concatenate([outputs for _, _, outputs in parts]),
+        )
+
     def average(self, fold: str, rows: Rows, views: Mapping[str, Any], what: str) -> np.ndarray:
         """(N, outputs) float64 probabilities or values: the mean of views and seeds."""
         task = self.plan.competition.trained
@@ -116,7 +130,7 @@ def add_views(plan: RunPlan, folds: Sequence[str], emit: Emit) -> None:
                 continue
             rows = rows or restored.read(table, what, on_bad)
             stored = read_raw(path)
-            wanted = missing_views(stored.views, values["tta"])
+            wanted = missing_views(list_complete(stored.views, stored.seeds), values["tta"])
             known = pd.unique(stored.row_ids)  # in the order of the other views: the same batches, and so the same bits
             chosen = rows.take(locate_ids(known, rows.row_ids, str(path), "the table"))
             views = build_views(replace(plan.manifest, values={**values, "tta": wanted}), restored.image)
@@ -167,13 +181,10 @@ def answer_test(plan: RunPlan, sample: pd.DataFrame | None, on_bad_image: str, e
     restored = open_restored(plan, emit)
     rows = restored.read(tables.test, "test", on_bad_image)
     views = {PLAIN: None, **build_views(plan.manifest, restored.image)}
-    trained, rule = plan.competition.trained, plan.manifest.values["aggregate"]
-    unit, ids = pd.factorize(rows.ids)
-    total: np.ndarray | float = 0.0
-    for fold in plan.run.done:
-        total = total + aggregate_rows(restored.average(fold, rows, views, "test"), unit, trained, rule)[0]
-    # What is scored stands before the auxiliary targets.
-    predictions = Predictions(task, np.asarray(ids, dtype=object), np.asarray(total)[:, : task.outputs] / len(plan.run.done))
+    rule = plan.manifest.values["aggregate"]
+    folds = [average_raw(restored.gather(fold, rows, views, "test"), rule) for fold in plan.run.done]
+    ids = folds[0][0]
+    predictions = Predictions(task, np.asarray(ids, dtype=object), np.mean([values for _, values in folds], axis=0))
     predictions = apply_post(plan, predictions, plan.run.scores() or {})
     spec = plan.manifest.values["submission"]
     frame = build_submission(plan.manifest.catalog, spec, task, predictions, sample, tables.id_column, [*ids])

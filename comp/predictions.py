@@ -258,31 +258,39 @@ def _demand_same(old: Stored, task: Task, links: Mapping[str, Link], path: Path)
         )
 
 
-def _average_fold(
-    path: Path, task: Task, views: Sequence[str] | None, aggregate: str, only_seed: int | None = None
+def average_raw(
+    raw: Raw, aggregate: str, views: Sequence[str] | None = None, where: object = "the outputs"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids in order of appearance, and their probabilities or values of the scored targets."""
-    raw = read_raw(path)
-    demand_same_task(raw.task, task, str(path))
-    if only_seed is not None:
-        raw = raw.of_seed(only_seed)
+    """Ids in order of appearance, and their scored answers: the mean of views, of a seed's rows by the rule, then of seeds.
+
+    Raises:
+        PredictionsError: a view is not there for every row; the rule does not fit a target.
+    """
+    task = raw.task.scored
     wanted = sorted(set(raw.views) if views is None else set(views))
     seed_names, seed = np.unique(raw.seeds, return_inverse=True)
     row = pd.factorize(raw.row_ids)[0].astype(np.int64) * len(seed_names) + seed
     for view in wanted:
         have, all_rows = len(np.unique(row[raw.views == view])), len(np.unique(row))
         if have < all_rows:
-            raise PredictionsError(f"{path}: view {view!r} is there for {have} of {all_rows} rows; predict that view again")
+            raise PredictionsError(f"{where}: view {view!r} is there for {have} of {all_rows} rows; predict that view again")
     # One order of adding up whatever order the views were written in, so that a resumed run gives the same bits.
     order = np.concatenate([np.flatnonzero(raw.views == view) for view in wanted]) if wanted else np.empty(0, dtype=np.int64)
+    linked = link_outputs(raw.outputs[order], raw.task, raw.links)[:, : task.outputs]  # before the auxiliary targets
+    values, first = _average(linked, row[order])
     unit, ids = pd.factorize(raw.ids)
-    unit, seed = unit[order].astype(np.int64), seed[order]
-    values, first = _average(link_outputs(raw.outputs[order], task, raw.links), row[order])
-    unit, seed = unit[first], seed[first]
+    unit, seed = unit[order[first]].astype(np.int64), seed[order[first]]
     values, first = aggregate_rows(values, unit * len(seed_names) + seed, task, aggregate)
-    unit = unit[first]
-    values, first = _average(values, unit)
-    return ids[unit[first]], values[:, : task.scored.outputs]  # before the auxiliary targets
+    values, place = _average(values, unit[first])
+    return ids[unit[first][place]], values
+
+
+def _average_fold(
+    path: Path, task: Task, views: Sequence[str] | None, aggregate: str, seed: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    raw = read_raw(path)
+    demand_same_task(raw.task, task, str(path))
+    return average_raw(raw if seed is None else raw.of_seed(seed), aggregate, views, path)
 
 
 def _average(values: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from comp.errors import PredictionsError
 from comp.events import Emit
 from comp.finished import plan_finished
-from comp.merge import merge_run, stored_views
+from comp.merge import merge_run
 from comp.plan import RunPlan
+from comp.predictions import read_raw
 from comp.project import Project
-from comp.runs import FULL
-from comp.views import missing_views
+from comp.runs import FULL, fold_folder
+from comp.views import list_complete, missing_views
 
 
 def score_run(project: Project, reference: str, metric: str | None, emit: Emit) -> dict[str, Any]:
@@ -43,7 +45,8 @@ def complete_views(plan: RunPlan, emit: Emit, full: bool = False) -> None:
 
 
 def lacks_views(plan: RunPlan, fold: str) -> bool:
-    files = [file for file in ("oof.parquet", "test.parquet") if stored_views(plan, fold, file)]
-    if not files:
+    paths = [fold_folder(plan.run.folder, fold) / file for file in ("oof.parquet", "test.parquet")]
+    stored = [list_complete(raw.views, raw.seeds) for raw in map(read_raw, filter(Path.exists, paths)) if len(raw.views)]
+    if not stored:
         raise PredictionsError(f"fold {fold} of {plan.manifest.name}@{plan.run.digest} has no stored predictions; run it again.")
-    return any(missing_views(stored_views(plan, fold, file), plan.manifest.values["tta"]) for file in files)
+    return any(missing_views(views, plan.manifest.values["tta"]) for views in stored)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from comp.api import Tables
+from comp.engine.device import keep_settings
 from comp.engine.joined import join_rows
 from comp.engine.lessons import Teach
 from comp.engine.rows import Rows
@@ -49,17 +50,26 @@ class Teachers:
 
     def answer_train(self, run: Run, fold: str, rows: Rows) -> np.ndarray:
         """By the model that held out what the fold holds out. For `full`, which is scored on nothing, each row's own OOF."""
-        if fold == FULL:
-            return average_stored(run, run.folds, "oof.parquet", rows.row_ids, self.plan.competition.trained)
+        if fold != FULL:
+            return self.predict(run, [fold], rows)
+        found = average_stored(run, run.folds, "oof.parquet", rows.row_ids, self.plan.competition.trained, partly=True)
+        lacking = np.flatnonzero(np.isnan(found).any(axis=1))  # extra rows, and those that no fold holds out
+        if len(lacking):
+            found[lacking] = self.predict(run, run.folds, rows.take(lacking))
+        return found
+
+    def predict(self, run: Run, folds: Sequence[str], rows: Rows) -> np.ndarray:
+        """The mean of these folds' models."""
         restored, known = self.open(run)
         chosen = known.take(locate_ids(rows.row_ids, known.row_ids, f"{self.plan.manifest.name}'s training rows", run.experiment))
-        return restored.average(fold, chosen, {PLAIN: None}, "train")
+        return np.mean([restored.average(fold, chosen, {PLAIN: None}, "train") for fold in folds], axis=0)
 
     def open(self, run: Run) -> tuple[Restored, Rows]:
         """The teacher's models and its own pictures of the training rows."""
         if run.digest not in self.opened:
             plan = plan_finished(self.plan.project, f"{run.experiment}@{run.digest}", say_nothing)
-            restored = open_restored(plan, say_nothing)
+            with keep_settings():
+                restored = open_restored(plan, say_nothing)
             tables = [plan.competition.tables, *(extra.tables for extra in self.plan.further.extra)]
             rows = join_rows([read_table(restored, table) for table in tables])
             self.opened[run.digest] = (restored, rows)

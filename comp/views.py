@@ -34,6 +34,17 @@ def choose_views(stored: Iterable[str], tta: Sequence[Mapping[str, Any]]) -> lis
     return [PLAIN, *(name for label in labels for name in stored if name.rpartition("/")[0] == label or name == label)]
 
 
+def list_complete(views: Iterable[str], seeds: Iterable[int]) -> list[str]:
+    """The stored views that every seed has; a kill may have come between two seeds.
+
+    Args:
+        views, seeds: of each stored row.
+    """
+    pairs = set(zip(views, seeds, strict=True))
+    stored, wanted = {view for view, _ in pairs}, {seed for _, seed in pairs}
+    return sorted(view for view in stored if all((view, seed) in pairs for seed in wanted))
+
+
 def missing_views(stored: Iterable[str], tta: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The entries of `tta` of which nothing is stored yet."""
     stored = set(stored)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from comp.aggregate import aggregate_rows
+from comp.aggregate import aggregate_rows, check_aggregate
 from comp.api import Target, Task
 from comp.errors import PredictionsError
 
@@ -50,3 +50,10 @@ def test_numbers_have_a_maximum_and_no_noisy_or() -> None:
 def test_no_rows() -> None:
     values, first = aggregate_rows(np.empty((0, 2)), np.empty(0, np.int64), SICK, "max")
     assert values.shape == (0, 2) and len(first) == 0
+
+
+def test_a_rule_is_checked_before_there_are_rows() -> None:
+    both = Task((*SICK.targets, *WEIGHT.targets))
+    (fault,) = check_aggregate(both, "noisy_or")
+    assert fault == "aggregate: noisy_or is of probabilities, but target 'kg' is a number; take mean or max"
+    assert check_aggregate(both, "max") == check_aggregate(SICK, "noisy_or") == []

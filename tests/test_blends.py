@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from comp.api import Target, Task
 from comp import blends
+from comp.api import Target, Task
 from comp.blends import Member, align_members, answer_rows, blend_members, correlate_members, drop_members
 from comp.errors import PluginError, PredictionsError
 from comp.judges import TaskJudge

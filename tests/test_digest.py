@@ -92,6 +92,28 @@ def test_a_stage_that_starts_from_the_best_selects(project: Project) -> None:
     assert load(project, stages).selects_epoch()
 
 
+def test_each_file_has_a_key_of_its_own(project: Project, tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.csv").write_text(name)
+    (project.experiments / "exp001" / "mine.py").write_text(
+        "from pathlib import Path\n" + MINE.replace("gamma: float = 2.0", "file: Path | None = None")
+    )
+    crop = "{use: bbox_crop, file: %s.csv}"
+    alone = load(project, f"preprocess=[{crop % 'a'}]", "loss.file=b.csv").weight_hashes()
+    assert sorted(alone) == ["loss.file", "preprocess.file"]
+    both = load(project, f"preprocess=[{crop % 'a'}, {crop % 'b'}]").weight_hashes()
+    assert sorted(both) == ["preprocess.0.file", "preprocess.1.file"] and len(set(both.values())) == 2
+    stage = "{name: %s, epochs: 1, loss: {use: mine, file: %s.csv}}"
+    stages = f"stages=[{stage % ('x', 'a')}, {stage % ('y', 'b')}]"
+    staged = load(project, stages).weight_hashes()
+    assert sorted(staged) == ["stages.0.loss.file", "stages.1.loss.file"] and len(set(staged.values())) == 2
+    before = [load(project, f"preprocess=[{crop % 'a'}, {crop % 'b'}]"), load(project, stages)]
+    before = [manifest.digest(manifest.weight_hashes()) for manifest in before]
+    (tmp_path / "a.csv").write_text("other")
+    after = [load(project, f"preprocess=[{crop % 'a'}, {crop % 'b'}]"), load(project, stages)]
+    assert all(manifest.digest(manifest.weight_hashes()) != old for manifest, old in zip(after, before, strict=True))
+
+
 def test_names_of_stages_do_not_count(project: Project) -> None:
     one, two = (load(project, f"stages=[{{name: {name}, epochs: 2}}]").digest({}) for name in ("a", "b"))
     assert one == two

@@ -38,6 +38,21 @@ def test_what_is_not_said_is_as_in_the_dataset(opened) -> None:
     assert extra.describe() == "extra more.csv: 2 rows, trained on in every fold with weight 1"
 
 
+def test_beside_another_dataset_they_lie_in_its_folder(tiny) -> None:
+    one, two, *_ = sorted((tiny.data / "train").iterdir())
+    flowers = tiny.root / "flowers"
+    for place in ("train/a/one.png", "train/b/two.png", "more/three.png"):
+        (flowers / place).parent.mkdir(parents=True, exist_ok=True)
+        (flowers / place).write_bytes((two if "two" in place else one).read_bytes())
+    (flowers / "more.csv").write_text("id,label\nthree,b\n")
+    dataset = (tiny.root / "competition.yaml").read_text().splitlines()[1]
+    tiny.edit("competition.yaml", dataset, "dataset: {use: folder, data: flowers}")
+    tiny.edit("experiments/exp001/manifest.yaml", "augment: []", "augment: []\nextra: [{table: more.csv, images: more}]")
+    manifest = load_manifest(tiny.project, "exp001", ["task.classes=2"])
+    (extra,) = open_extra(manifest, open_competition(tiny.project, manifest))
+    assert extra.tables.root == flowers and extra.tables.train["image"].tolist() == ["more/three.png"]
+
+
 def test_their_columns_and_labels_become_ours(opened) -> None:
     one, two, three, *_ = opened.names
     table = f"file,what,label\n{one}.png,two,x\n{two}.png,?,x\n{three}.png,1,x\n"

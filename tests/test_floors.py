@@ -15,7 +15,8 @@ FLOORS = {
     0: ["errors", "api"],
     1: ["project", "source", "keys", "signature", "closure", "catalog"],
     2: [
-        "events", "marked", "defaults", "families", "layers", "checking", "combinations", "digest", "manifest", "competition", "units", "assigning", "folds",
+        "events", "marked", "defaults", "families", "layers", "checking", "combinations", "digest", "manifest",
+        "competition", "units", "assigning", "folds", "lineage",
         "ids", "parquet", "predictions", "views", "scores", "bootstrap", "crossfit", "judges", "post",
         "blends", "submission", "sample", "ledger", "images", "decoding", "store",
         "store_build", "runs", "tables", "rare", "aggregate", "steps", "extra", "fixes", "further", "lookalikes",

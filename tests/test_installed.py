@@ -46,7 +46,8 @@ def test_an_installed_package_brings_a_loss(tiny, tmp_path: Path, monkeypatch: p
     package.mkdir()
     (package / "kit_lovely.py").write_text(PLUGIN)
     (package / "setup.cfg").write_text(SETUP)
-    (package / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n')
+    build = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+    (package / "pyproject.toml").write_text(build)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
     run([*pip, "--target", str(site), str(package)])
     comp = [sys.executable, "-c", "import sys; from comp.cli import main; sys.exit(main(sys.argv[1:]))"]

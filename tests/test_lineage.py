@@ -193,4 +193,53 @@ def test_teachers_answer_extra_rows_too(taught):
         manifest("objective: {use: distillation, teachers: [exp001]}\n", "extra: [{table: more.csv, images: test}]\n"),
     )
     taught.run("exp002")
-    assert [event.train_rows for event in taught.names("FoldStarted")] == [42, 42]
+    *_, first, second = taught.names("FoldStarted")
+    assert first.train_rows > 30 and second.train_rows > 30, "the extra rows that look like none of the held-out ones"
+
+
+def test_a_student_of_everything_is_taught_every_row(taught):
+    test_teachers_answer_extra_rows_too(taught)
+    taught.run("exp002", full=True)
+    assert (find_run(taught.project, "exp002").folder / "full/fold.json").exists()
+
+
+def test_a_blend_has_no_models_to_learn_from(taught):
+    assert taught.comp("blend", "exp001", "exp001@" + find_run(taught.project, "exp001").digest, "--name", "mix").code == 0
+    for line in ("objective: {use: pseudo_labels, teachers: [mix]}\n", "init: mix\n"):
+        taught.write("exp002", manifest(line))
+        said = taught.comp("run", "exp002")
+        assert said.code == 2 and "mix has no models of its own; it is a blend: name its members" in said.err
+
+
+def test_a_teacher_of_other_classes_is_an_error(taught):
+    taught.edit("data/train.csv", "label", "label,kind")
+    rows = (taught.data / "train.csv").read_text().splitlines()
+    kinds = [rows[0], *(f"{row},{'ab'[number % 2]}" for number, row in enumerate(rows[1:]))]
+    (taught.data / "train.csv").write_text("\n".join(kinds) + "\n")
+    taught.edit("competition.yaml", "sample: sample.csv,", "target: kind,")
+    taught.edit("competition.yaml", "kind: multiclass, classes: 3", "kind: binary, classes: 2")
+    taught.write("exp002", manifest("objective: {use: distillation, teachers: [exp001]}\n"))
+    said = taught.comp("run", "exp002")
+    assert said.code != 0 and "predicts the targets label; wanted kind" in said.err
+
+
+def test_test_rows_that_are_learned_are_in_the_digest(taught):
+    from comp.manifest import load_manifest
+    from comp.plan import plan_run
+
+    def digests() -> list[str]:
+        return [plan_run(taught.project, load_manifest(taught.project, name)).run.digest for name in ("exp001", "exp002")]
+
+    taught.write("exp002", manifest("objective: {use: pseudo_labels, teachers: [exp001]}\n"))
+    before = digests()
+    lines = (taught.data / "test.csv").read_text().splitlines()
+    (taught.data / "test.csv").write_text("\n".join(lines[:-1]) + "\n")
+    after = digests()
+    assert before[0] == after[0] and before[1] != after[1]
+
+
+def test_an_ensemble_with_a_loop_of_its_own_refuses_what_it_cannot_honour(taught):
+    lines = ["ensemble: {use: torchensemble}\n", "init: exp001\n", "objective: {use: sam}\n"]
+    taught.write("exp002", manifest(*lines))
+    said = taught.comp("run", "exp002").err
+    assert said.count("has a training loop of its own and cannot honour this") == 2

@@ -8,7 +8,7 @@ import pytest
 
 from comp.errors import PredictionsError
 from comp.finished import plan_finished
-from comp.merge import average_test, demand_tests, describe_selection, merge_run, stored_views
+from comp.merge import average_test, demand_tests, describe_seeds, describe_selection, merge_run, stored_views
 from comp.predictions import read_predictions, read_raw
 from comp.report.tables import coverage_line
 
@@ -93,3 +93,11 @@ def test_selection_says_what_choosing_an_epoch_is_worth():
         "select": "best", "best": pytest.approx(0.8), "last": pytest.approx(0.75), "gap": pytest.approx(0.05),
     }  # fmt: skip
     assert describe_selection([{}]) == {}
+
+
+def test_a_seed_without_a_score_is_left_out_of_the_noise():
+    assert describe_seeds({"3": 0.5, "0": None, "1": 0.7}) == {
+        "scores": {"3": 0.5, "0": None, "1": 0.7}, "std": pytest.approx(0.02**0.5),
+    }  # fmt: skip
+    assert describe_seeds({"3": 0.5, "0": None})["std"] == 0.0
+    assert describe_seeds({"3": None})["std"] is None

@@ -10,7 +10,6 @@ import pytest
 
 from comp.api import Target, Task
 from comp.errors import FormatError, PredictionsError
-from comp.runs import fold_folder
 from comp.predictions import (
     Predictions,
     link_outputs,
@@ -21,6 +20,7 @@ from comp.predictions import (
     write_predictions,
     write_raw,
 )
+from comp.runs import fold_folder
 
 ANIMALS = Task((Target("animal", "multiclass", ("cat", "dog", "owl"), ("animal",)),))
 WEIGHT = Task((Target("weight", "regression", (), ("weight",)),))
@@ -111,6 +111,16 @@ def test_oof_is_the_mean_in_probability_space_over_views_then_rows_then_seeds(tm
     assert merged.ids.tolist() == ["p"] and merged.fold.tolist() == [0]
     np.testing.assert_allclose(merged.values, [[9.5]])
     np.testing.assert_allclose(merge_oof(tmp_path, WEIGHT, ["0"], views=["plain"]).values, [[(3 + 10) / 2]])
+
+
+def test_noisy_or_is_asked_of_what_is_scored_alone(tmp_path):
+    # An auxiliary number is trained, not aggregated. Rows of p: 1/2 and 3/4 of class 1 -> 1 - 1/2 * 1/4 = 7/8.
+    sick = Target("sick", "binary", ("0", "1"), ("sick",))
+    task = Task((sick, Target("age", "regression", (), ("age",), scored=False)))
+    store(tmp_path, "0", "oof", ["p", "p"], [[0, 0, 7], [0, np.log(3), 9]], task=task, row_ids=["p1", "p2"], links={})
+    merged = merge_oof(tmp_path, task, ["0"], aggregate="noisy_or")
+    assert merged.task == task.scored
+    np.testing.assert_allclose(merged.values, [[1 / 8, 7 / 8]], rtol=1e-6)
 
 
 def test_repeats_are_averaged_and_the_first_names_the_fold(tmp_path):

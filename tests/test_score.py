@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from comp.predictions import read_predictions
+import numpy as np
+
+from comp.predictions import read_predictions, read_raw, write_raw
 
 
 def run_folder(tiny):
@@ -64,3 +66,25 @@ def test_a_metric_that_is_not_there_is_refused(tiny_run):
 def test_without_a_run_it_says_what_to_do(tiny):
     said = tiny.comp("score", "exp001")
     assert said.code == 2 and "comp run exp001" in said.err
+
+
+def test_a_view_that_was_cut_off_between_two_seeds_is_completed(tiny):
+    tiny.edit("experiments/exp001/manifest.yaml", "augment: []", "augment: []\nseeds: [3, 0]")
+    tiny.run()
+    tiny.edit("experiments/exp001/manifest.yaml", "augment: []", "augment: []\ntta: [{use: hflip}]")
+    path = run_folder(tiny) / "fold0/oof.parquet"
+    first = read_raw(path).of_seed(3)
+    stopped = np.zeros_like(first.outputs)
+    write_raw(path, first.task, first.ids, first.row_ids, {"hflip": stopped}, 3, first.links)
+    for fold, file in (("0", "test"), ("1", "oof"), ("1", "test")):
+        raw = read_raw(run_folder(tiny) / f"fold{fold}/{file}.parquet")
+        for seed in (3, 0):
+            part, to = raw.of_seed(seed), run_folder(tiny) / f"fold{fold}/{file}.parquet"
+            write_raw(to, part.task, part.ids, part.row_ids, {"hflip": part.outputs}, seed, part.links)
+    said = tiny.comp("score", "exp001")
+    assert said.code == 0, said.err
+    raw = read_raw(path)
+    assert {(view, seed) for view, seed in zip(raw.views, raw.seeds)} == {(v, s) for v in ("plain", "hflip") for s in (0, 3)}
+    # What was there stays; the other seed's view is a prediction.
+    flipped = raw.of_seed(3).outputs[raw.of_seed(3).views == "hflip"]
+    assert (flipped == 0).all() and (raw.of_seed(0).outputs != 0).all()

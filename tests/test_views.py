@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comp.views import choose_views, label_view, missing_views, name_views
+from comp.views import choose_views, label_view, list_complete, missing_views, name_views
 
 HFLIP = {"use": "hflip"}
 TURN = {"use": "turn", "degrees": 90, "around": "x"}
@@ -29,3 +29,9 @@ def test_missing_views_are_those_of_which_nothing_is_stored():
     assert missing_views(["plain", "hflip"], [HFLIP, TURN]) == [TURN]
     assert missing_views(["plain", "turn(around=x,degrees=90)/a"], [TURN]) == []
     assert missing_views(["plain", "hflip2"], [HFLIP]) == [HFLIP]
+
+
+def test_a_view_is_complete_when_every_seed_has_it():
+    assert list_complete(["plain", "plain", "hflip"], [0, 3, 3]) == ["plain"]
+    assert list_complete(["plain", "plain", "hflip", "hflip"], [0, 3, 3, 0]) == ["hflip", "plain"]
+    assert list_complete([], []) == []

@@ -9,7 +9,8 @@ import gc
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -45,6 +46,19 @@ def open_device(train: Mapping[str, Any]) -> Fabric:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return Fabric(accelerator={"cuda": "cuda", "mps": "mps"}.get(kind, "cpu"), devices=1, precision=precision)
+
+
+@contextmanager
+def keep_settings() -> Iterator[None]:
+    """What open_device sets for the whole process is afterwards as before: another run's models are opened within this one."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
+        torch.backends.cudnn.benchmark = benchmark
 
 
 def device_kind() -> str:

@@ -11,7 +11,6 @@ import torch
 from lightning_fabric import Fabric
 
 from comp.engine.data import iterate_images
-from comp.engine.network import Network
 from comp.engine.rows import Rows
 from comp.images import Size
 from comp.project import atomic_write

@@ -67,7 +67,7 @@ class FoldTraining:
         self.epochs = sum(stage["epochs"] for stage in self.stages)
         self.key = (self.values["seed"], job.fold)
         self.checkpoint = job.folder / "last.ckpt"
-        self.encoder = None if job.train.columns is None else fit_encoder(job.train.columns)
+        self.encoder = fit_encoder([rows.columns for rows in (job.train, job.held_out, job.test) if rows is not None])
         self.job = job = encode_job(job, self.encoder)
         self.answers = Answers(job, fabric, emit)
         self.network = fabric.to_device(self.build())
@@ -170,7 +170,9 @@ class FoldTraining:
         if progress.epoch >= settings["epochs"] or self.ended():
             return True
         patience = settings["train"]["patience"]
-        if patience is None or len(progress.history) - 1 - max(progress.best_epoch, stage.context.first_epoch) < patience:
+        if patience is None or progress.best_epoch < 0:  # `full` holds nothing out, and has its length from the folds
+            return False
+        if len(progress.history) - 1 - max(progress.best_epoch, stage.context.first_epoch) < patience:
             return False
         self.emit(Notice(f"fold {self.job.fold}: no better score in {patience} epochs; stage '{settings['name']}' ends"))
         return True

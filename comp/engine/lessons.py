@@ -32,14 +32,20 @@ def gather_rows(
     wanted, teachers = tuple(getattr(objective, "rows", ())), tuple(getattr(objective, "teachers", ()))
     if not wanted and not teachers:
         return train
-    taught = teach(teachers, "train") if teachers else None
+    taught = None
+    if teachers:
+        taught = teach(teachers, "train") if getattr(objective, "teaches_labelled", True) else know_nothing(task, len(train))
     parts = [replace(train, columns=None, labelled=np.ones(len(train), bool), teacher=taught)]
     for kind in wanted:
         rows = others.get(kind)
         if rows is None or not len(rows):
             if kind == "held_out" and fold == "full":
                 continue  # training on everything holds nothing out
-            raise PluginError(f"objective: it wants the {kind.replace('_', '-')} images, and there are none")
+            lacking = f"the {kind.replace('_', '-')} images, which its `rows` name, are not there"
+            if teachers:
+                raise PluginError(f"objective: {lacking}")
+            emit(Notice(f"fold {fold}: {lacking}; the objective goes without", "warning"))
+            continue
         part = replace(rows, columns=None, labelled=np.zeros(len(rows), bool), targets=blank_targets(task, len(rows)))
         if teachers:
             part = choose_taught(objective, part, teach(teachers, kind), task, kind, fold, emit)
@@ -80,5 +86,8 @@ def pretend_lessons(objective: Objective, rows: Rows, task: Task) -> Rows:
     """Rows for a try-out: nobody is asked, teachers know nothing (every class is as likely)."""
     if not getattr(objective, "teachers", ()):
         return rows
-    taught = {target.name: np.full((len(rows), target.width), 1 / target.width, np.float32) for target in task.targets}
-    return replace(rows, columns=None, labelled=np.ones(len(rows), bool), teacher=taught)
+    return replace(rows, columns=None, labelled=np.ones(len(rows), bool), teacher=know_nothing(task, len(rows)))
+
+
+def know_nothing(task: Task, rows: int) -> dict[str, np.ndarray]:
+    return {target.name: np.full((rows, target.width), 1 / target.width, np.float32) for target in task.targets}

@@ -59,7 +59,7 @@ def try_training(manifest: Manifest, task: Task, image: ImageSpec, rows: Rows, f
     stage = manifest.stages[0]
     counts = ClassCounts(count_classes(task, rows.targets), len(rows))
     key = (manifest.values["seed"], "check")
-    encoder = None if rows.columns is None else fit_encoder(rows.columns)
+    encoder = fit_encoder([rows.columns])
     rows = encode_rows(rows, encoder)
     width = encoder.width if encoder else 0
     network = fabric.to_device(build_network(manifest.catalog, manifest.values, task, image, counts, key, width))

@@ -91,6 +91,8 @@ def join_records(seeds: Sequence[int], records: Sequence[dict[str, Any]]) -> dic
         "scores_best": mean("scores_best"),
         "scores_last": mean("scores_last"),
         "elapsed_s": round(sum(record["elapsed_s"] for record in records), 3),
+        "epochs": round(float(np.mean([record["epochs"] for record in records]))),
+        "best_epoch": round(float(np.mean([record["best_epoch"] for record in records]))),
         "weights": None,
         "seeds": {str(seed): record["scores"] for seed, record in zip(seeds, records, strict=True)},
     }

@@ -211,6 +211,8 @@ class Stage:
                 break
             except torch.OutOfMemoryError as error:
                 failure = error.with_traceback(None)  # whose frames hold what fills the memory
+            if self.after_backward:
+                self.after_backward(self.network)
             self.split_batches(len(rows), failure)
             todo = self.group
         if (progress.batch + 1) % self.accumulate == 0 or progress.batch + 1 == self.batches:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -56,18 +57,29 @@ class TableEncoder:
         return np.hstack([part.astype(np.float32) for part in parts])
 
 
-def fit_encoder(columns: pd.DataFrame) -> TableEncoder:
-    """Look at the training rows of a fold. A column whose values are all numbers (or empty) counts as numbers."""
+def fit_encoder(parts: Sequence[pd.DataFrame | None]) -> TableEncoder | None:
+    """Look at the training rows of a fold, the first of `parts`. None where there are no columns.
+
+    A column whose values are numbers (or empty) in all parts, the held-out and test rows among them, counts as numbers: of
+    which kind it is must not depend on the fold. What is learned of its values is learned from the training rows alone.
+    """
+    columns = parts[0]
+    if columns is None:
+        return None
     numbers: dict[str, tuple[float, float, bool]] = {}
     classes: dict[str, list[str]] = {}
     for name in columns:
         given = columns[name][columns[name] != ""]
-        if len(given) and given.str.fullmatch(NUMBER).all():
+        if len(given) and all(are_numbers(part[name]) for part in parts if part is not None):
             values = given.astype(float)
             numbers[name] = (float(values.mean()), float(values.std(ddof=0)) or 1.0, len(given) < len(columns))
         else:
             classes[name] = sorted(columns[name].unique())
     return TableEncoder(numbers, classes)
+
+
+def are_numbers(values: pd.Series) -> bool:
+    return bool(values[values != ""].str.fullmatch(NUMBER).all())
 
 
 def read_numbers(values: pd.Series) -> np.ndarray:

@@ -17,17 +17,18 @@ MOST_PASSES = 20
 
 
 @plugin("blend")
-def weighted(task: Task, score: Score, /, *, on: Literal["loss", "metric"] = "loss") -> Blend:
+def weighted(task: Task, score: Score, /, *, on: Literal["metric", "loss"] = "metric") -> Blend:
     """Weighted mean of the members; weights from 0 on, of sum 1, the best on the OOF that it is fitted on.
 
     Weights below 1e-4 are taken for 0.
 
     Args:
         on: what the weights are best by. loss: log loss, or the squared error of a number (over its variance), the mean over
-            targets: convex, so that there is one best answer, found by sequential quadratic programming (SLSQP); metric: the
+            targets: convex, so that there is one best answer, found by sequential quadratic programming (SLSQP); it prefers
+            the members whose probabilities can be trusted, which need not be those that are right most often. metric: the
             deciding metric itself, by a pattern search from there with steps from 0.25 down to 0.01.
 
-    Example: {use: weighted, members: [exp001, exp002], on: metric}
+    Example: {use: weighted, members: [exp001, exp002], on: loss}
     """
     return Weighted(task, score, on)
 

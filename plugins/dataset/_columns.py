@@ -82,10 +82,18 @@ class Stacking:
     def columns(self) -> tuple[str, ...]:
         return tuple(column for column in (self.series, self.order) if column is not None)
 
-    def arrange(self, table: pd.DataFrame) -> pd.DataFrame:
+    def arrange(self, table: pd.DataFrame, name: str, told: tuple[str, ...] = ()) -> pd.DataFrame:
+        """The table with its stacked images.
+
+        Args:
+            told: columns that the kit reads of a row: answers, weight, table features.
+
+        Raises:
+            DataError: one of them has several values within a bag.
+        """
         if self.neighbours:
             return self._join_neighbours(table)
-        return self._join_units(table) if self.bag else table
+        return self._join_units(table, name, told) if self.bag else table
 
     def _sort(self, table: pd.DataFrame) -> pd.DataFrame:
         if self.order is None:
@@ -93,11 +101,18 @@ class Stacking:
         numbers = pd.to_numeric(table[self.order], errors="coerce")
         return table.iloc[(table[self.order] if numbers.isna().any() else numbers).argsort(kind="stable")]
 
-    def _join_units(self, table: pd.DataFrame) -> pd.DataFrame:
-        """A row for each unit, in the order of the table, with up to `bag` of its images; of more, some evenly spread."""
+    def _join_units(self, table: pd.DataFrame, name: str, told: tuple[str, ...]) -> pd.DataFrame:
+        """A row for each unit, in the order of the table, with up to `bag` of its images; of more, some evenly spread.
+
+        Columns that say something else in each row say nothing of a unit, and are left out (no split can go by them).
+        """
+        own = [column for column in table if column not in KIT_COLUMNS]
+        several = table.groupby("id", sort=False)[own].nunique() > 1
+        differ = [column for column in own if several[column].any()]
+        demand_one_value(several, [column for column in dict.fromkeys(told) if column in differ], name)
         images = self._sort(table).groupby("id", sort=False)["image"].agg(list)
         joined = images.map(lambda refs: STACK.join(pick_evenly(refs, self.bag) + [""] * (self.bag - len(refs))))
-        units = table.drop_duplicates("id").reset_index(drop=True)
+        units = table.drop(columns=differ).drop_duplicates("id").reset_index(drop=True)
         return units.assign(row_id=units["id"], image=units["id"].map(joined))
 
     def _join_neighbours(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -107,6 +122,16 @@ class Stacking:
         shifted = [image.shift(-step).fillna("") for step in range(-self.neighbours, self.neighbours + 1)]
         joined = pd.concat(shifted, axis=1).agg(STACK.join, axis=1)
         return table.assign(image=joined.reindex(table.index))
+
+
+def demand_one_value(several: pd.DataFrame, columns: list[str], name: str) -> None:
+    """Raises DataError: units (the index) with several values in these columns; all columns at once."""
+    faults = []
+    for column in columns:
+        ids = several.index[several[column]].tolist()
+        faults.append(f"{len(ids)} ids have rows with different {column!r}: {name_few(ids)}")
+    if faults:
+        raise DataError(f"{name}: {'; '.join(faults)}. dataset.bag makes one row of a unit: one value a unit is wanted")
 
 
 def pick_evenly(refs: list[str], most: int) -> list[str]:

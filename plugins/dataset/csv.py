@@ -77,7 +77,8 @@ def csv(
         image: column of the image's path or file name; null, or not in the test table: named by the id (or row).
         extension: chooses among files that differ in it, e.g. ".png".
         stack: columns of the images of a row, which are stacked along the channels; an empty cell is a black image.
-        bag: how many rows of a unit become one row of stacked images (of more, some evenly spread), from 2; 0: none.
+        bag: how many rows of a unit become one row of stacked images (of more, some evenly spread), from 2; 0: none. Columns
+            that differ within a unit are left out; of targets, weight and `columns` that is an error.
         neighbours: how many slices before and after are stacked around each, from 1; 0: none.
         series: column of the series that slices belong to; null: the id.
         order: column of the place in a bag or series; null: the table's order.
@@ -197,13 +198,17 @@ class Opener:
         if bands is not None:
             self.places.holders[name] = BandsOfTable(bands)
             found = [f"{name}/{number}" for number in range(len(table))]
-            return self.stacking.arrange(table.assign(image=found))
+            return self._stack(table.assign(image=found), name)
         named = self.columns.name_images(table)
         each = [self.places.find(texts.tolist(), place, key, PurePosixPath(name).name, optional) for texts in named]
         if any(refs is None for refs in each):
             return None
         joined = each[0] if len(each) == 1 else list(map(STACK.join, zip(*each, strict=True)))  # type: ignore[arg-type]
-        return self.stacking.arrange(table.assign(image=joined))
+        return self._stack(table.assign(image=joined), name)
+
+    def _stack(self, table: pd.DataFrame, name: str) -> pd.DataFrame:
+        told = [column for column in (*self.columns.answers, *self.columns.needed) if column not in self.stacking.columns]
+        return self.stacking.arrange(table, PurePosixPath(name).name, tuple(told))
 
 
 def list_unseen(test: Path, tables: Tables, ids_have_endings: bool, facts: Mapping[str, Any], /, **arguments: Any) -> Tables:

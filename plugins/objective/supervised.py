@@ -66,7 +66,8 @@ def pseudo_labels(
         teachers: experiments, each with a finished run on the same folds; their mean probability counts.
         rows: which images without labels are learned from.
         threshold: how sure a teacher must be for a row to take part: its greatest probability, in [0, 1]; of several labels,
-            the least sure of them; numbers always take part.
+            the least sure of them; numbers always take part. Teachers trained with label smoothing are seldom sure of more
+            than 0.9: lower it, or take `soft`.
         share: weight of such a row, where a labelled one has 1, above 0.
         soft: whether the teachers' probabilities are the target, in place of their likeliest class.
 
@@ -169,11 +170,13 @@ class SharpnessAware:
                 weight.add_(slope, alpha=float(self.rho / (length + 1e-12)))
         norms = [module for module in network.modules() if getattr(module, "momentum", None) and module.training]
         speeds = [module.momentum for module in norms]
-        for module in norms:
-            module.momentum = 0.0
-        there, _ = take_step(network, batch, mixed, loss)
-        for module, speed in zip(norms, speeds, strict=True):
-            module.momentum = speed
+        try:
+            for module in norms:
+                module.momentum = 0.0
+            there, _ = take_step(network, batch, mixed, loss)
+        finally:  # a step that found no memory is taken again
+            for module, speed in zip(norms, speeds, strict=True):
+                module.momentum = speed
         return there, parts
 
     def restore(self, network: nn.Module) -> None:
@@ -191,6 +194,7 @@ class PseudoLabels:
     threshold: float
     share: float
     soft: bool
+    teaches_labelled = False
 
     def choose(self, taught: Mapping[str, np.ndarray]) -> np.ndarray:
         """(N,) bool: rows whose teachers are sure of every target."""
@@ -230,13 +234,16 @@ class Distillation:
 
     def __call__(self, network: nn.Module, batch: Batch, mixed: Mixed | None, loss: Losses) -> Answer:
         outputs = answer(network, batch, mixed)
+        weights = mix_rows(batch.weights[:, None], mixed)[:, 0]
         if batch.labelled is not None:
             batch = replace(batch, weights=batch.weights * batch.labelled)
         own = weigh_losses(outputs, batch, mixed, loss)
+        shares = getattr(loss, "weights", {})
         rows = {}
         for target in self.task.targets:
             taught = mix_rows(batch.teacher[target.name], mixed)
             theirs = self.differ(target.kind, outputs[:, self.task.slices[target.name]].float(), taught)
+            theirs = theirs * weights * shares.get(target.name, 1.0)
             rows[target.name] = (1 - self.weight) * own[target.name] + self.weight * theirs
         return average(rows)
 

@@ -380,3 +380,9 @@ def test_fold_json_is_the_last_thing_written(desk: Desk) -> None:
     with pytest.raises(Killed):
         case.train(job, desk.tale(die(FoldFinished)))
     assert json.loads((job.folder / "fold.json").read_text())["fold"] == "0" and not (job.folder / "last.ckpt").exists()
+
+
+def test_patience_does_not_end_a_fold_that_holds_nothing_out(desk: Desk) -> None:
+    case = desk.case("train.epochs=5", "train.patience=1")
+    _, record = case.train(case.job("full", stop_after=4))
+    assert record["epochs"] == 4

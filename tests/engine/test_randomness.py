@@ -33,7 +33,7 @@ def test_a_seed_has_63_bits_and_is_the_same_in_every_process() -> None:
 
 
 def test_a_row_key_is_the_blake2_hash_of_its_id() -> None:
-    wanted = int.from_bytes(hashlib.blake2b("007.jpg".encode(), digest_size=8).digest(), "little")
+    wanted = int.from_bytes(hashlib.blake2b(b"007.jpg", digest_size=8).digest(), "little")
     assert row_key("007.jpg") == wanted
     assert row_keys(["7.jpg", "007.jpg"]).dtype == np.uint64 and int(row_keys(["7.jpg", "007.jpg"])[1]) == wanted
 

@@ -55,7 +55,13 @@ def test_arrays_of_six_channels(mini: Miniature) -> None:
 def test_bands_in_json(mini: Miniature) -> None:
     for name, digits in (("train", mini.train), ("test", mini.test)):
         records = [
-            {"id": one, "band_1": (image - 30).ravel().tolist(), "band_2": (5 - image).ravel().tolist(), "angle": "na", "label": label}
+            {
+                "id": one,
+                "band_1": (image - 30).ravel().tolist(),
+                "band_2": (5 - image).ravel().tolist(),
+                "angle": "na",
+                "label": label,
+            }
             for one, image, label in digits
         ]
         (mini.data / f"{name}.json").write_text(json.dumps(records))

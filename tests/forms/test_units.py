@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from comp.errors import DataError
 from comp.predictions import read_predictions, read_raw
 
 if TYPE_CHECKING:
@@ -47,6 +48,33 @@ def test_several_rows_of_a_unit_by_noisy_or(mini: Miniature) -> None:
     frame = mini.predict(mini.data / "test.csv")
     assert frame["patient"].tolist() == list(test.ids)
     assert frame.iloc[:, -1].astype(float).tolist() == pytest.approx(test.values[:, 1].tolist(), abs=1e-6)
+
+
+def test_predict_brings_rows_together_before_seeds(mini: Miniature) -> None:
+    """As the stored files do, and with an auxiliary number that no rule is asked of."""
+    write_patients(mini)
+    table = pd.read_csv(mini.data / "train.csv", dtype=str)
+    table.assign(age=[f"{row % 5}.5" for row in range(len(table))]).to_csv(mini.data / "train.csv", index=False)
+    mini.write(
+        "test: test.csv, test_images: test_images, id: patient, row: scan, target: sick, auxiliary: [age]", "kind: binary", "auc",
+        "aggregate: noisy_or\nseeds: [3, 0]\ntta: [{use: hflip}]\nsubmission: {use: probabilities}\n"
+        "loss: {sick: {use: cross_entropy}, age: {use: smooth_l1}}\n",
+    )  # fmt: skip
+    result = mini.run()
+    test = read_predictions(result.folder / "test.parquet")
+    frame = mini.predict(mini.data / "test.csv")
+    assert frame["patient"].tolist() == list(test.ids)
+    assert frame.iloc[:, -1].astype(float).tolist() == pytest.approx(test.values[:, 1].tolist(), abs=1e-9)
+
+
+def test_noisy_or_of_a_number_is_refused_before_training(mini: Miniature) -> None:
+    write_patients(mini)
+    table = pd.read_csv(mini.data / "train.csv", dtype=str)
+    table.assign(sick=table["sick"] + ".5").to_csv(mini.data / "train.csv", index=False)
+    mini.write("id: patient, row: scan, target: sick", "kind: regression", "mae", "aggregate: noisy_or\n")
+    with pytest.raises(DataError, match="aggregate: noisy_or is of probabilities, but target 'sick' is a number"):
+        mini.run()
+    assert "EpochFinished" not in {type(event).__name__ for event in mini.events}
 
 
 def test_aggregate_changes_without_training(mini: Miniature) -> None:

@@ -72,7 +72,8 @@ def fit(method: str = "voting", estimators: int = 2, seed: int = 0, **given) -> 
 
 
 @pytest.mark.parametrize(
-    ("method", "passes"), [("voting", 120), ("snapshot", 60), ("bagging", 120), ("fast_geometric", 63), ("adversarial_training", 120)]
+    ("method", "passes"),
+    [("voting", 120), ("snapshot", 60), ("bagging", 120), ("fast_geometric", 63), ("adversarial_training", 120)],
 )
 def test_it_learns_and_answers_with_the_mean_probability(method, passes) -> None:
     network, recorder = fit(method, epochs=60)

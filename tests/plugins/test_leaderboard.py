@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from comp.plugins.dataset.digits import digits as dataset
-from comp.plugins.leaderboard.digits import digits, read_answers
 from sklearn.datasets import load_digits
 
 from comp.api import SubmissionError
+from comp.plugins.dataset.digits import digits as dataset
+from comp.plugins.leaderboard.digits import digits, read_answers
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from comp.plugins.dataset.csv import csv as csv_plugin
 from PIL import Image
 
 from comp.api import DataError
+from comp.plugins.dataset.csv import csv as csv_plugin
 
 
 def draw(path: Path) -> None:

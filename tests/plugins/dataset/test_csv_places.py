@@ -14,12 +14,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from comp.plugins.dataset._pixels import show_values
-from comp.plugins.dataset.csv import csv, list_unseen
 from PIL import Image
 
 from comp.api import DataError, ImageError
 from comp.images import read_own
+from comp.plugins.dataset._pixels import show_values
+from comp.plugins.dataset.csv import csv, list_unseen
 
 NAMES = ("a1", "a2", "b1", "b2")
 
@@ -245,6 +245,21 @@ def test_a_units_rows_become_one_bag(studies: Path) -> None:
     assert tables.train["image"].tolist() == [path("s3", "s1", "s20"), path("t1", "t2", "")] and tables.views == 3
     two = csv(studies, id="patient", row="slice", bag=2, order="place").train["image"][0]
     assert two == path("s1", "s20")
+
+
+def test_a_bag_whose_rows_disagree_is_an_error(studies: Path) -> None:
+    table = "patient,slice,label,grade,age,site\np1,s1,1,a,7,x\np1,s3,2,b,8,y\np2,t1,2,a,9,x\np2,t2,2,a,9,x\n"
+    (studies / "train.csv").write_text(table)
+    with pytest.raises(DataError, match=r"train.csv: 1 ids have rows with different 'label': 'p1'") as caught:
+        csv(studies, id="patient", row="slice", bag=2, auxiliary=["grade"], columns=["age"])
+    assert all(f"rows with different {column!r}" in str(caught.value) for column in ("label", "grade", "age"))
+    assert "'site'" not in str(caught.value) and "'p2'" not in str(caught.value)
+
+
+def test_what_differs_within_a_bag_is_no_column_of_the_unit(studies: Path) -> None:
+    (studies / "train.csv").write_text("patient,slice,label,site,city\np1,s1,1,x,u\np1,s3,1,y,u\np2,t1,2,x,v\n")
+    table = csv(studies, id="patient", row="slice", bag=2).train
+    assert "site" not in table and table["city"].tolist() == ["u", "v"]
 
 
 def test_columns_of_images_are_stacked(studies: Path) -> None:

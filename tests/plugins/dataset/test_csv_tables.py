@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from comp.plugins.dataset.csv import csv
 from PIL import Image
 
 from comp.api import DataError
+from comp.plugins.dataset.csv import csv
 
 
 @pytest.fixture

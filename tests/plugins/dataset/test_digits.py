@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from comp.plugins.dataset import digits as digits_module
-from comp.plugins.dataset.digits import digits
-from comp.plugins.leaderboard.digits import read_answers
 from sklearn.datasets import load_digits
 
 from comp.api import DataError
+from comp.plugins.dataset import digits as digits_module
+from comp.plugins.dataset.digits import digits
+from comp.plugins.leaderboard.digits import read_answers
 
 
 def test_digits_are_scikit_learns():

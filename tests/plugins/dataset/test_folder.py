@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from comp.plugins.dataset.folder import folder
 from PIL import Image
 
 from comp.api import DataError
+from comp.plugins.dataset.folder import folder
 
 
 def draw(path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from comp.plugins.dataset.idx import idx, read_idx
 
 from comp.api import DataError
+from comp.plugins.dataset.idx import idx, read_idx
 
 IMAGES, LABELS, TESTS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz"
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from comp.plugins.preprocess.background import background
 
 from comp.api import PluginError
+from comp.plugins.preprocess.background import background
 
 
 def draw_disc(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from comp.plugins.preprocess._boxes import cut_out
-from comp.plugins.preprocess.bbox_crop import bbox_crop
 
 from comp.api import PluginError, Tables
+from comp.plugins.preprocess._boxes import cut_out
+from comp.plugins.preprocess.bbox_crop import bbox_crop
 
 IMAGE = np.arange(10 * 12, dtype=np.uint8).reshape(10, 12, 1)
 

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from comp.plugins.preprocess.clahe import clahe
 from sklearn.datasets import load_sample_image
 
 from comp.api import PluginError
+from comp.plugins.preprocess.clahe import clahe
 
 
 def test_spreads_the_brightness_and_keeps_the_colour() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from comp.plugins.preprocess.face_crop import face_crop
 
 from comp.api import PluginError
+from comp.plugins.preprocess.face_crop import face_crop
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
 

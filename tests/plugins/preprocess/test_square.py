@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from comp.plugins.preprocess.square import square
 
 from comp.api import PluginError
+from comp.plugins.preprocess.square import square
 
 
 def test_pads_evenly_and_cuts_nothing() -> None:

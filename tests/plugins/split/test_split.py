@@ -5,14 +5,14 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import GroupKFold, StratifiedKFold
+
+from comp.api import FoldsError
 from comp.plugins.split.column import column
 from comp.plugins.split.group import group
 from comp.plugins.split.plain import plain
 from comp.plugins.split.stratified import stratified
 from comp.plugins.split.time import time
-from sklearn.model_selection import GroupKFold, StratifiedKFold
-
-from comp.api import FoldsError
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
