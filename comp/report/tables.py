@@ -117,11 +117,15 @@ def score_lines(scores: Mapping[str, Any], worst_classes: int = 5) -> list[str]:
 
 
 def raw_lines(scores: Mapping[str, Any]) -> list[str]:
-    """What the score was before post; nothing without post."""
-    if not scores.get("raw"):
-        return []
-    names = ", ".join(rule["use"] for rule in scores["post"])
-    return [f"before post ({names}) {format_spread(scores['raw']['pooled'], scores['raw']['std'])}"]
+    """What the score was before post, and of each seed by itself; nothing without post and with one seed."""
+    lines = []
+    if scores.get("raw"):
+        names = ", ".join(rule["use"] for rule in scores["post"])
+        lines.append(f"before post ({names}) {format_spread(scores['raw']['pooled'], scores['raw']['std'])}")
+    if seeds := scores.get("seeds"):
+        each = ", ".join(f"{seed}: {format_score(score)}" for seed, score in seeds["scores"].items())
+        lines.append(f"by seed {each}; standard deviation {format_score(seeds['std'])}")
+    return lines
 
 
 def member_lines(scores: Mapping[str, Any]) -> list[str]:

@@ -133,3 +133,9 @@ def test_with_post_the_score_before_it_is_told(story):
     scores = {**story.SCORES, "raw": {"pooled": 0.8, "std": 0.01}, "post": [{"use": "temperature"}, {"use": "thresholds"}]}
     assert "before post (temperature, thresholds) 0.8000 ± 0.0100" in score_lines(scores)
     assert raw_lines(story.SCORES) == []
+
+
+def test_the_noise_of_seeds_is_said():
+    scores = {"seeds": {"scores": {"0": 0.91, "7": 0.93}, "std": 0.0141421}}
+    assert raw_lines(scores) == ["by seed 0: 0.9100, 7: 0.9300; standard deviation 0.0141"]
+    assert raw_lines({}) == []
