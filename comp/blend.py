@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from comp.events import Emit, Notice
 from comp.given import Given, RunResult, given_folder, write_given
 from comp.judges import TaskJudge
 from comp.manifest import Manifest, load_manifest
-from comp.new import create_experiment
+from comp.new import create_experiment, remove_on_failure
 from comp.predictions import demand_same_task, read_predictions
 from comp.project import Project, hash_file
 from comp.runs import Run, find_run
@@ -108,12 +107,9 @@ def make_blend(
     """
     blend = f"blend={{use: {json.dumps(use)}, members: {json.dumps(list(members))}}}"
     folder = create_experiment(project, name, sets=[blend, *sets])
-    try:
+    with remove_on_failure(folder):
         manifest = load_manifest(project, folder.name)
         return manifest, run_blend(project, manifest, emit)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
 
 
 def describe_blend(manifest: Manifest, found: Gathered, blended: Blended, answers: Mapping[str, np.ndarray]) -> dict[str, Any]:

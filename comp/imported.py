@@ -22,7 +22,7 @@ from comp.folds import Folds, open_folds
 from comp.given import Given, RunResult, write_given
 from comp.ids import demand_same_ids, locate_ids, name_ids
 from comp.manifest import Manifest, load_manifest
-from comp.new import create_experiment
+from comp.new import create_experiment, remove_on_failure
 from comp.predictions import Predictions
 from comp.project import Project, hash_file
 
@@ -53,13 +53,10 @@ def import_predictions(project: Project, name: str, oof: Path, test: Path | None
             raise PredictionsError(f"there is no file {file}")
     wanted = ", ".join(f"{what}: {what}.csv" for what in files)
     folder = create_experiment(project, name, sets=[f"imported={{{wanted}}}"])
-    try:
+    with remove_on_failure(folder):
         for what, file in files.items():
             shutil.copyfile(file, folder / f"{what}.csv")
         return run_imported(project, load_manifest(project, name), emit)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
 
 
 def run_imported(project: Project, manifest: Manifest, emit: Emit) -> RunResult:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def create_experiment(project: Project, name: str | None = None, source: str | N
         ManifestError: all faults of competition.yaml, the source or `sets`.
     """
     folder = claim_folder(project, name)
-    try:
+    with remove_on_failure(folder):
         is_given = any(text.startswith(("blend=", "blend.", "imported=")) for text in sets)
         own = start_manifest(project, folder, source, is_given=is_given)
         write_manifest(project, folder, own)
@@ -50,13 +51,19 @@ def create_experiment(project: Project, name: str | None = None, source: str | N
             write_manifest(project, folder, lay_sets(project, folder.name, own, sets))
             load_manifest(project, folder.name)
         atomic_write(folder / SCHEMA_FILE, json.dumps(json_schema(catalog), ensure_ascii=False, indent=1) + "\n")
-    except ManifestError as error:
-        shutil.rmtree(folder)
-        raise ManifestError(error.faults, "nothing was made") from error
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
     return folder
+
+
+@contextmanager
+def remove_on_failure(folder: Path) -> Iterator[None]:
+    """A new experiment's folder goes again where what fills it fails or is interrupted; a faulty manifest says so."""
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(folder)
+        if isinstance(error, ManifestError):
+            raise ManifestError(error.faults, "nothing was made") from error
+        raise
 
 
 def claim_folder(project: Project, name: str | None) -> Path:

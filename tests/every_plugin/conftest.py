@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -39,8 +38,6 @@ NOT_BUILT = {
     "preprocess.bbox_crop": "reads a file: tests/plugins",
     "preprocess.face_crop": "takes a function of the user's: tests/plugins",
 }  # fmt: skip
-NEEDS = {"sampler.resample": "imblearn"}
-"""Libraries that a plugin needs and comp does not: it is left out where they are not installed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +96,6 @@ def values(plugin: Plugin) -> dict[str, Any]:
     name = f"{plugin.kind}.{plugin.name}"
     if name in NOT_BUILT or (plugin.kind == "dataset" and plugin.name != "digits"):
         pytest.skip(NOT_BUILT.get(name, "reads files: tests/plugins"))
-    if find_spec(NEEDS.get(name, "comp")) is None:
-        pytest.skip(f"needs {NEEDS[name]}")
     node, _ = parse_yaml(plugin.example, str(plugin.file))
     checker = Checker(CATALOG, Marked({}, Origin("example")))
     found = checker.check_spec((plugin.kind,), plugin.kind, unmark(node) | CHANGED.get(name, {}))

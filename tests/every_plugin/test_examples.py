@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -15,16 +14,6 @@ from comp.source import Plugin
 CATALOG = build_catalog(None)
 EVERY = sorted(CATALOG.plugins.values(), key=lambda plugin: (plugin.kind, plugin.name))
 IDS = [f"{plugin.kind}.{plugin.name}" for plugin in EVERY]
-NEEDS = {"sampler.resample": "imblearn"}
-"""Libraries that a family asks and comp does not need: left out where they are not installed."""
-
-
-@pytest.fixture(autouse=True)
-def leave_out_what_is_not_installed(request: pytest.FixtureRequest) -> None:
-    plugin = request.getfixturevalue("plugin")
-    library = NEEDS.get(f"{plugin.kind}.{plugin.name}")
-    if library and find_spec(library) is None:
-        pytest.skip(f"needs {library}")
 
 
 def read_example(plugin: Plugin) -> dict[str, Any]:

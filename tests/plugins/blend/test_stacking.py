@@ -154,7 +154,6 @@ def test_lightgbm_is_called_as_its_scikit_learn_interface_wants(monkeypatch):
 
 
 def test_lightgbm_itself():
-    pytest.importorskip("lightgbm")
     members, targets = make_classes()
     found = []
     for _ in range(2):

@@ -203,8 +203,9 @@ def test_dicom_goes_through_pydicom_or_names_the_extra(tmp_path: Path, monkeypat
 
 
 def test_real_dicom(tmp_path: Path) -> None:
-    pydicom = pytest.importorskip("pydicom")
-    path = pydicom.data.get_testdata_file("CT_small.dcm")
+    from pydicom.data import get_testdata_file
+
+    path = get_testdata_file("CT_small.dcm")
     write_table(tmp_path, "id,label\nct,0\n")
     (tmp_path / "train_images").mkdir()
     (tmp_path / "train_images/ct.dcm").write_bytes(Path(path).read_bytes())

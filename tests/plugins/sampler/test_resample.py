@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from imblearn.under_sampling import RandomUnderSampler
 
 from comp.api import PluginError, Target, Task
 from comp.plugins.sampler.resample import names, resample, signature
@@ -12,7 +13,6 @@ LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [80, 15, 5]))
 
 
 def draw(seed: int = 0, **arguments) -> np.ndarray:
-    pytest.importorskip("imblearn")
     return resample(TASK, {"label": LABELS}, **arguments)(np.random.default_rng(seed))
 
 
@@ -32,8 +32,7 @@ def test_classes_by_name() -> None:
 
 
 def test_it_draws_what_the_library_draws() -> None:
-    library = pytest.importorskip("imblearn.under_sampling")
-    sampler = library.RandomUnderSampler(random_state=int(np.random.default_rng(3).integers(2**31)))
+    sampler = RandomUnderSampler(random_state=int(np.random.default_rng(3).integers(2**31)))
     sampler.fit_resample(np.arange(100)[:, None], LABELS)
     assert sorted(draw(3)) == sorted(sampler.sample_indices_)
 
@@ -43,7 +42,6 @@ def test_rows_of_a_class_do_not_stand_together() -> None:
 
 
 def test_its_signature_is_the_librarys() -> None:
-    pytest.importorskip("imblearn")
     assert list(signature("RandomUnderSampler", {}).parameters) == ["sampling_strategy", "replacement"]
     assert list(signature("RandomOverSampler", {}).parameters) == ["sampling_strategy"]
     assert names() == ("RandomUnderSampler", "RandomOverSampler")
