@@ -40,7 +40,7 @@ def resample(
         method: RandomUnderSampler or RandomOverSampler.
 
     Raises:
-        PluginError: imbalanced-learn is not installed, has no such sampler, or refuses an argument; sampling_strategy names no
+        PluginError: imbalanced-learn has no such sampler, or refuses an argument; sampling_strategy names no
             class; a target holds label sets, or no target has classes.
 
     Example: {use: resample, method: RandomUnderSampler, sampling_strategy: not minority}
@@ -65,10 +65,8 @@ def resample(
 
 
 def find_class(name: str) -> Any:
-    try:
-        from imblearn import over_sampling, under_sampling
-    except ImportError as error:
-        raise PluginError("sampler resample needs the package imbalanced-learn: pip install imbalanced-learn") from error
+    from imblearn import over_sampling, under_sampling
+
     return getattr(under_sampling, name, None) or getattr(over_sampling, name)
 
 
