@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NewType, Protocol, TypeVar
 
 from comp.errors import CompError, DataError, FoldsError, ImageError, MetricUndefined, PluginError, SubmissionError, WeightsError
+from comp.formula import Formula, read_formula
+from comp.packed import is_packed, unpack_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,11 +23,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
-    "OFFERS", "KINDS", "STACK", "plugin", "Spec", "Target", "Task", "Tables", "Units", "ImageSpec", "Metric", "Mixed", "Batch",
-    "EnsembleJob", "Split", "Preprocess", "Augment", "Mix", "Sampler", "Backbone", "Head", "Loss", "Objective", "Scheduler",
-    "Ensemble", "Gatherer", "View", "Score", "Post", "Blend",
+    "OFFERS", "KINDS", "STACK", "PICTURES", "ARRAYS", "plugin", "Spec", "Target", "Task", "Tables", "Units", "ImageSpec",
+    "Metric", "Mixed", "Batch", "EnsembleJob", "Split", "Preprocess", "Augment", "Mix", "Sampler", "Backbone", "Head",
+    "Loss", "Objective", "Scheduler", "Ensemble", "Gatherer", "View", "Score", "Post", "Blend",
     "SubmissionForm", "Logger", "Leaderboard", "CompError", "DataError", "FoldsError", "ImageError", "MetricUndefined",
-    "PluginError", "SubmissionError", "WeightsError",
+    "PluginError", "SubmissionError", "WeightsError", "is_packed", "unpack_table", "Formula",
+    "read_formula",
 ]  # fmt: skip
 
 OFFERS: Mapping[str, tuple[str, ...]] = {
@@ -48,7 +51,7 @@ OFFERS: Mapping[str, tuple[str, ...]] = {
     "blend": ("task", "score", "members"),          # -> Blend
     "submission": ("task", "sample"),               # -> SubmissionForm
     "logger": ("folder",),                          # -> Logger
-    "leaderboard": ("root",),                       # -> Leaderboard
+    "leaderboard": ("root", "tables"),              # -> Leaderboard
 }  # fmt: skip
 """Every kind of plugin, with the names of what the kit supplies to it before the `/`."""
 
@@ -179,6 +182,12 @@ class Task:
         return replace(self, targets=tuple(target for target in self.targets if target.name == name))
 
 
+PICTURES = frozenset(".jpg .jpeg .png .bmp .gif .tif .tiff .webp .ppm .pgm .jp2".split())
+"""Endings of image files that the kit decodes."""
+
+ARRAYS = frozenset(".npy .npz .dcm .dicom .ima".split())
+"""Endings of files of images that a dataset reads itself."""
+
 STACK = "//"
 """Joins the references of several images that one row stacks: `a.png//b.png`, or `a.png//` where the second is missing."""
 
@@ -224,7 +233,7 @@ class Tables:
         weight: the training column that says how much a row counts (numbers from 0 on), or None.
         columns: columns of both tables that a model may join to the image features.
         views: how many images a reference stacks along the channels (each part one, an empty one is black).
-        facts: what was measured on the training images and prediction needs (plain data; stored with a run).
+        facts: what was learned of the training table and images and prediction needs (plain data; stored with a run).
     """
 
     train: pd.DataFrame
@@ -258,6 +267,18 @@ class Units:
     strata: np.ndarray
     labels: np.ndarray
     values: np.ndarray
+
+    def number_combinations(self, by: Sequence[str]) -> np.ndarray:
+        """(U,) int64: which combination of the cells of these columns a unit has, numbered in their order.
+
+        Raises:
+            FoldsError: no such column, or none is named.
+        """
+        absent = [column for column in by if column not in self.table]
+        if absent or not by:
+            lacking = f"no column {absent[0]!r}" if absent else "it names no column"
+            raise FoldsError(f"split.by: {lacking}; the training table has {', '.join(self.table.columns)}")
+        return self.table.groupby(list(by), sort=True).ngroup().to_numpy(dtype="int64")
 
 
 @dataclass(frozen=True)
@@ -392,6 +413,7 @@ class Head(Protocol):
     how many training rows there are.
     Method `fit(features, targets)` (optional): called after training with the features (N, features) of the fold's
     training rows, unaugmented, and their targets; what it keeps in buffers is saved with the weights.
+    Method `penalty()` (optional, of any module within model or head): a scalar that is added to each training step's loss.
     """
 
     def forward(self, features: torch.Tensor) -> torch.Tensor: ...
@@ -438,8 +460,8 @@ class Scheduler(Protocol):
     """Kind `scheduler`: sets the optimizer's learning rates.
 
     Supplied `steps`: optimizer steps of the stage; `epochs`: epochs of the stage; `early_stopping`: train.patience, or None.
-    `step` is called before each optimizer step with its number (from 0), `epoch` after each epoch with the held-out score
-    (greater is better; None without one).
+    `step` is called before each optimizer step with its number (from 0), `epoch` after each epoch with the held-out score that
+    train.monitor names (greater is better, a loss has its sign changed; None without one).
     """
 
     def step(self, step: int) -> None: ...

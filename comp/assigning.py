@@ -112,10 +112,23 @@ def join_units(catalog: Catalog, rule: Mapping[str, Any], units: Units, stored: 
         group = rule.get("group")
         groups = units.table[group].to_numpy(dtype=object) if group in units.table else np.arange(len(is_new))
         answer = place_units(
-            np.where(is_new, -2, old.fillna(-2)).astype(np.int64), units.strata, groups, folds, rule.get("share")
+            np.where(is_new, -2, old.fillna(-2)).astype(np.int64), find_balanced(units, rule), groups, folds, rule.get("share")
         )
     added = pd.DataFrame({"id": units.table["id"][is_new], "fold": answer[is_new]})
     return pd.concat([stored, added], ignore_index=True)
+
+
+def find_balanced(units: Units, rule: Mapping[str, Any]) -> np.ndarray:
+    """(U,) int64: what the split balances: the classes, or the combinations of the columns that its `by` names.
+
+    Only a list of texts names columns: any other `by` is the plugin's own business.
+
+    Raises:
+        FoldsError: no such column.
+    """
+    by = rule.get("by")
+    names_columns = isinstance(by, list) and by and all(isinstance(column, str) for column in by)
+    return units.number_combinations(by) if names_columns else units.strata
 
 
 def keep_numbers(answer: np.ndarray, stored: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ def run_blend(project: Project, manifest: Manifest, emit: Emit) -> RunResult:
         PredictionsError: members of other ids or targets; the message shows the difference.
     """
     started = time.monotonic()
-    competition = open_competition(project, manifest)
+    competition = open_competition(project, manifest, demand_images=False)
     found = gather_members(project, manifest, competition)
     emit(Notice(f"members: {', '.join(name_members(found.runs).values())}"))
     for text in found.aligned.warnings:

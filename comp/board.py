@@ -142,7 +142,7 @@ def read_local(project: Project, name: str, versions: Sequence[str]) -> float | 
 def read_fixed(project: Project) -> dict[str, Any]:
     """What competition.yaml holds fixed, with every default written out, so that it can be told from an override."""
     stated = load_competition_file(project)
-    implied = imply_uses(read_facts(stated.get("task") or {}))
+    implied = imply_uses(read_facts(stated.get("task") or {}, stated.get("dataset") or {}))
     catalog = build_catalog(project)
     fixed = {
         key: complete_spec(catalog, key, stated.get(key) or {"use": implied[key]})

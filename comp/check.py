@@ -20,6 +20,7 @@ from comp.engine.device import describe_device, open_device
 from comp.engine.probe import Trial, try_training
 from comp.engine.rows import make_rows
 from comp.engine.sizes import plan_image, plan_store_size
+from comp.engine.tabular import describe_missing
 from comp.errors import ImageError
 from comp.folds import Folds, open_folds, rare_classes
 from comp.further import open_further
@@ -34,6 +35,8 @@ from comp.sample import list_units
 from comp.steps import open_steps
 from comp.store import open_store
 from comp.submission import build_submission
+from comp.tables import describe_fillers
+from comp.unsettled import list_questions
 
 SAMPLE = 200
 SHOWN_CLASSES = 12
@@ -83,7 +86,15 @@ def check_experiment(project: Project, name: str, sets: Sequence[str] = (), read
     ]
     lines, estimate = check_model(project, manifest, competition, folds)
     sections += [("model", lines), ("submission", check_form(manifest, competition, warnings))]
+    if asked := describe_questions(project):
+        sections.append(("questions", asked))
     return CheckReport(sections, warnings, estimate)
+
+
+def describe_questions(project: Project) -> list[str]:
+    """What competition.yaml still asks, by key: who has settled a question removes its comment."""
+    text = project.competition_file.read_text(encoding="utf-8-sig")
+    return [f"{project.competition_file.name}:{each.line} {each.key}: {each.text}" for each in list_questions(text)]
 
 
 def describe_tables(competition: Competition) -> list[str]:
@@ -97,7 +108,11 @@ def describe_tables(competition: Competition) -> list[str]:
     if tables.weight:
         lines.append(f"rows are weighted by {tables.weight}")
     if tables.columns:
-        lines.append(f"beside the image: {', '.join(tables.columns)}")
+        more = f" and {len(tables.columns) - SHOWN_CLASSES} more" if len(tables.columns) > SHOWN_CLASSES else ""
+        lines.append(f"beside the image: {', '.join(tables.columns[:SHOWN_CLASSES])}{more}")
+        lines += describe_missing(
+            [None if table is None else table[list(tables.columns)] for table in (tables.train, tables.test)]
+        )
     if tables.views > 1:
         lines.append(f"{tables.views} images are stacked in a row")
     return lines
@@ -246,6 +261,7 @@ def check_form(manifest: Manifest, competition: Competition, warnings: list[str]
         return ["no sample submission"]
     if not len(tables.sample):
         return [f"the sample has no rows; its columns are {', '.join(tables.sample.columns)}"]
+    warnings += describe_fillers(task, tables, manifest.values["submission"])
     spec, known = manifest.values["submission"], None if tables.test is None else tables.test["id"].drop_duplicates().tolist()
     ids = list_units(manifest.catalog, spec, task, tables.sample, tables.id_column, known)
     made_up = Predictions(task, np.asarray(ids, dtype=object), make_up_answers(task, len(ids)))

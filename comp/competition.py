@@ -23,6 +23,7 @@ from comp.project import Project, hash_file
 from comp.tables import check_images, check_sample, check_tables, name_few, raise_faults
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+FEW = 0.05
 KINDS = (*get_args(TargetKind), "multitarget")
 
 
@@ -34,12 +35,14 @@ class Competition:
         root: the workspace.
         trained: what models learn: the task, then its auxiliary targets.
         name: what it is called: its folder.
+        missing: faults of images that are not there, where they were not demanded.
     """
 
     root: Path
     tables: Tables
     trained: Task
     name: str
+    missing: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -47,8 +50,11 @@ class Competition:
         return self.trained.scored
 
 
-def open_competition(project: Project, manifest: Manifest) -> Competition:
+def open_competition(project: Project, manifest: Manifest, demand_images: bool = True) -> Competition:
     """Build the tables, work out the task, and check that they hold together.
+
+    Args:
+        demand_images: whether an image that is not there is a fault; what was predicted already needs none.
 
     Raises:
         DataError: all faults at once, each with the rows it concerns.
@@ -62,10 +68,9 @@ def open_competition(project: Project, manifest: Manifest) -> Competition:
         *check_sample(task.scored, tables, manifest.values.get("submission") or {}),
         *check_aggregate(task.scored, manifest.values.get("aggregate") or "mean"),
     ]
-    if manifest.values.get("on_bad_image") != "skip":
-        faults += check_images(tables)
-    raise_faults(faults)
-    return Competition(project.root, tables, task, project.root.name)
+    missing = check_images(tables) if manifest.values.get("on_bad_image") != "skip" else []
+    raise_faults([*faults, *missing] if faults or demand_images else [])
+    return Competition(project.root, tables, task, project.root.name, tuple(missing))
 
 
 # ---- the task ------------------------------------------------------------------------------------------------------------
@@ -92,6 +97,10 @@ def work_out_task(tables: Tables, kind: str | None = None, kinds: Mapping[str, s
 def work_out_scored(tables: Tables, kind: str | None, kinds: Mapping[str, str] | None) -> Task:
     """The task without auxiliary targets, as work_out_task."""
     columns, kinds = tables.targets, dict(kinds or {})
+    if not columns:
+        raise DataError("dataset.target names no column: wanted the one that is to be predicted, or several")
+    if tables.separator == "":
+        raise DataError("dataset.separator is empty: wanted what joins the labels of a set, or null where a cell is one label")
     for stated in (kind, *kinds.values()):
         if stated is not None and stated not in KINDS:
             raise DataError(f"task.kind is {stated!r}; wanted one of {', '.join(KINDS)}")
@@ -126,13 +135,26 @@ def describe_target(values: pd.Series, name: str, kind: str | None, separator: s
         kind = "regression" if not whole else "binary" if len(distinct) == 2 else "multiclass"
     if kind == "regression":
         return Target(name, "regression", (), (name,))
-    if len(distinct) < 2 or (kind == "binary" and len(distinct) != 2):
+    is_mistaken = kind == "binary" and len(distinct) > 2 and looks_mistyped(values[values != ""])
+    if len(distinct) < 2 or is_mistaken:
         wanted = "2" if kind == "binary" else "2 or more"
+        counts = values[values != ""].value_counts()
+        rarest = f" ({counts.index[-1]!r} in {counts.iloc[-1]} of {len(values)} rows); mend them, or remove task.kind"
         raise DataError(
             f"target {name!r} is {kind}, which takes {wanted} classes; "
-            f"the training table has {len(distinct)}: {name_few(distinct)}"
+            f"the training table has {len(distinct)}: {name_few(distinct)}" + (rarest if is_mistaken else "")
         )
+    # init's `binary` may be of another target, which was corrected since: where all labels are frequent, they are counted.
+    kind = "multiclass" if kind == "binary" and len(distinct) > 2 else kind
     return Target(name, cast(TargetKind, kind), order_classes(distinct), (name,))
+
+
+def looks_mistyped(labels: pd.Series) -> bool:
+    """Whether more than two labels may be two: some are alike but for case, blanks or how a number is written, or all beyond
+    the two most frequent stand in few rows (one, or 5% of all)."""
+    numbers = pd.to_numeric(labels.where(labels.str.fullmatch(NUMBER)), errors="coerce")
+    spelt = numbers.astype(object).where(numbers.notna(), labels.str.strip().str.casefold())
+    return spelt.nunique() < labels.nunique() or labels.value_counts().iloc[2:].sum() <= max(1, FEW * len(labels))
 
 
 def order_classes(names: Sequence[str]) -> tuple[str, ...]:

@@ -1,205 +1,222 @@
-"""Conclude: what a competition's files say about its tables: id, images, targets.
+"""Conclude: what a competition's files say about its tables: the `dataset` keys of competition.yaml, and the kind of the task.
 
-What files there are is found in look; kind, split, metric and form are proposed in propose; writing competition.yaml is init's.
+Which files there are is found by listing and look, ids and images in naming, targets in aims.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from comp.errors import DataError
-from comp.look import Files, ImageFolder, find_class_folders, find_part, find_tables, rank_image_folders, read_table
-from comp.notes import Conclusion, Notes
-from comp.propose import GROUPS, propose_kind
+from comp.aims import conclude_kind, conclude_targets, offer_auxiliary
+from comp.errors import DataError, ManifestError
+from comp.inline import to_yaml
+from comp.listing import Listing, list_data
+from comp.look import (
+    Files,
+    find_bands,
+    find_class_folders,
+    find_label_pattern,
+    find_part,
+    find_tables,
+    find_top,
+    list_inside,
+    load_csv,
+    read_first,
+    read_table,
+    widen_table,
+)  # fmt: skip
+from comp.naming import conclude_id, conclude_images
+from comp.notes import Notes
+from comp.sheets import LOOKED, Sheets, list_columns, name_columns
 from comp.tables import name_few
+from comp.unsettled import UNKNOWN
 
-LABEL_NAMES = ("label", "labels", "target", "class", "category", "category_id", "species", "breed", "diagnosis", "y")
-LOOKED = 200
+MOST_TRIED = 4
+CONCLUDED = ("csv", "folder")
+"""The datasets whose keys files can show; any other is opened as it stands."""
+COLUMN_KEYS = ("id", "row", "image", "folders", "target", "auxiliary", "weight", "stack", "series", "order")
+"""Keys of dataset `csv` that name columns of the training table."""
 
 
-def conclude_dataset(data: Path, shown: str) -> tuple[list[Conclusion], str | None]:
-    """The `dataset` keys, and the kind of the task where columns alone do not show it.
+def conclude_dataset(data: Path, shown: str, notes: Notes) -> None:
+    """The `dataset` keys, and `task.kind` where columns alone do not show it.
 
     Args:
         shown: how the file names the folder `data`.
 
     Raises:
-        DataError: neither a training table with images nor class folders are there.
+        DataError: there is neither a training table nor a folder of images whose classes can be told.
     """
     if not data.is_dir():
         raise DataError(f"there is no folder {data}")
-    files, notes = find_tables(data), Notes()
-    if files.train is None:
-        conclude_folders(data, shown, files, notes)
-        return notes.found, None
-    return notes.found, conclude_tables(data, shown, files, notes)
+    listing = list_data(data)
+    files = find_tables(listing)
+    use = notes.settled.get("dataset.use", "csv")
+    faults: dict[str, str] = {}
+    sheets = open_sheets(data, listing, files, notes, faults) if use == "csv" else None
+    if sheets is not None:
+        conclude_tables(sheets, files, shown, notes)
+        return
+    try:
+        conclude_folders(listing, shown, files, notes)
+    except DataError as error:
+        if faults:
+            raise DataError("\n".join([*faults.values(), "no other file in there is a training table"])) from error
+        raise
 
 
-# ---- a folder per class --------------------------------------------------------------------------------------------------
+# ---- no training table ---------------------------------------------------------------------------------------------------
 
 
-def conclude_folders(data: Path, shown: str, files: Files, notes: Notes) -> None:
-    train, valid, test = (find_part(data, part) for part in ("train", "valid", "test"))
-    place = data / train if train else data
-    classes = find_class_folders(place)
-    if len(classes) < 2:
+def conclude_folders(listing: Listing, shown: str, files: Files, notes: Notes) -> None:
+    """A folder per class, or the class in the files' names."""
+    near = find_part(listing, "train") is None and find_part(listing, "train", near=True) is not None
+    train, valid, test = (
+        notes.settled.get(f"dataset.{part}", find_part(listing, part, near)) for part in ("train", "valid", "test")
+    )
+    place = train or find_top(listing)
+    classes = find_class_folders(listing, place)
+    images = list_inside(listing, place)
+    found = find_label_pattern(images) if len(classes) < 2 and not any("/" in path for path in images) else None
+    if len(classes) < 2 and found is None and "dataset.label" not in notes.settled:
         raise DataError(
-            f"{data} holds no training table (*.csv) and no folders of images per class"
+            f"{listing.root} holds no training table (*.csv, *.json) and no folders of images per class"
             f"{f' in {train}/' if train else ''}; what a folder must hold: train.csv and images, or a folder per class"
         )
-    notes.add(
-        "dataset.use", "folder", f"no training table; {len(classes)} folders with images in {place.name}/ ({name_few(classes)})"
-    )
+    inside = place if place != "." else listing.root.name
+    told = f"{len(classes)} folders with images in {inside}/ ({name_few(classes)})"
+    notes.add("dataset.use", "folder", f"no training table; {told if found is None else f'images named by class in {inside}'}")
     notes.add("dataset.data", shown, "as given")
-    notes.add("dataset.train", train or ".", "holds the class folders")
-    if valid and find_class_folders(data / valid):
+    notes.add("dataset.train", place, "holds the class folders" if found is None else f"holds {len(images)} images")
+    if found is not None:
+        pattern, names = found
+        question = f"are {name_few(names)} the classes?"
+        notes.add("dataset.label", pattern, f"{len(names)} beginnings or ends of the files' names: {name_few(names)}", question)
+    if valid and find_class_folders(listing, valid):
         notes.add("dataset.valid", valid, "joined to the training rows; folds are made of both, column `part` tells them apart")
     if test:
-        answers = find_class_folders(data / test)
-        notes.add(
-            "dataset.test",
-            test,
-            "the test images" + (f"; its {len(answers)} class folders are answers and stay unread" if answers else ""),
-        )
-    if files.sample is not None:
-        notes.add("dataset.sample", files.sample.name, "its name")
+        answers = find_class_folders(listing, test)
+        left = f"; its {len(answers)} class folders are answers and stay unread" if answers else ""
+        notes.add("dataset.test", test, f"the test images{left}")
+        if answers and set(answers) <= set(classes) and takes_labels(listing.root, files.samples, classes):
+            notes.add("leaderboard.use", "answers", f"the class folders in {test}/ say what the test images are")
+            notes.add("leaderboard.folder", test, "holds them")
+    if files.samples:
+        notes.add("dataset.sample", files.samples[0], "its name")
+
+
+def takes_labels(root: Path, samples: Sequence[str], classes: Sequence[str]) -> bool:
+    """Whether submissions hold the classes' names: in one column, or as their columns' names. Without a sample they do."""
+    _, sample = read_first(root, samples[:1])
+    if sample is None:
+        return True
+    columns = sample.iloc[:, 1:]
+    return set(columns) == set(classes) or (columns.shape[1] == 1 and set(columns.iloc[:, 0]) <= set(classes))
 
 
 # ---- tables --------------------------------------------------------------------------------------------------------------
 
 
-def conclude_tables(data: Path, shown: str, files: Files, notes: Notes) -> str | None:
-    assert files.train is not None
-    train = read_table(files.train)
-    test = read_table(files.test) if files.test else None
-    sample = read_table(files.sample) if files.sample else None
-    other = f"is {files.train.name} the training table, or {', '.join(path.name for path in files.others)}?"
-    vague = files.others and files.train.stem.lower() != "train"
-    notes.add("dataset.use", "csv", f"there is {files.train.name}")
+def open_sheets(data: Path, listing: Listing, files: Files, notes: Notes, faults: dict[str, str]) -> Sheets | None:
+    """The tables, and which of those that could be for training is: the first whose rows name images.
+
+    Args:
+        faults: takes why a file cannot be read, by its name.
+    """
+    names = [notes.settled["dataset.train"]] if "dataset.train" in notes.settled else list(files.trains[:MOST_TRIED])
+    tests, samples = (
+        [name] if (name := notes.settled.get(f"dataset.{part}")) is not None else list(found)
+        for part, found in (("test", files.tests), ("sample", files.samples))
+    )
+    test_name, test = read_first(data, tests, faults)
+    sample_name, sample = read_first(data, samples, faults)
+    if sample is None and test is not None and not samples and is_sample(test):
+        sample_name, sample = test_name, test
+    best: Sheets | None = None
+    for name in names:
+        found_name, train = read_first(data, [name], faults)
+        if train is None or not len(train):
+            continue
+        bands = tuple(find_bands(train))
+        train, test_only = (
+            train.drop(columns=list(bands)),
+            None if test is None else test.drop(columns=list(bands), errors="ignore"),
+        )
+        named = {"train": found_name, "test": test_name, "sample": sample_name}
+        sheets = Sheets(data, listing, train, test_only, sample, named, bands, faults=faults)
+        sheets = open_long(sheets)
+        best = best or sheets
+        if bands or len(names) == 1 or any(sheets.best_share(column) > 0.5 for column in train.columns[:LOOKED]):
+            return sheets
+    if best is None and "dataset.train" in notes.settled:
+        read_table(data / names[0])
+    return best
+
+
+def is_sample(test: pd.DataFrame) -> bool:
+    """Whether a test table is the sample itself: ids, and the same answer for all."""
+    return len(test) > 1 and len(test.columns) == 2 and test.iloc[:, 0].is_unique and test.iloc[:, 1].nunique() == 1
+
+
+def open_long(sheets: Sheets) -> Sheets:
+    """The sheets with a row a unit in the training table, and the units of the sample, where these have a row for each label."""
+    train, sample = sheets.train, sheets.sample
+    names = [*train.columns]
+    if not sheets.best_share(train.columns[0]) and (wide := widen_table(train)) is not None:
+        table, separator, names = wide
+        widened = replace(sheets, train=table, found={}, long=(separator, train.columns[1], names))
+        sheets = widened if widened.best_share(train.columns[0]) else sheets
+    return sheets if sample is None else replace(sheets, units=load_csv().units(sample.iloc[:, 0], names))
+
+
+def conclude_tables(sheets: Sheets, files: Files, shown: str, notes: Notes) -> None:
+    names = sheets.names
+    notes.add("dataset.use", "csv", f"there is {names['train']}")
     notes.add("dataset.data", shown, "as given")
-    notes.add("dataset.train", files.train.name, "its name", other if vague else "")
-    notes.add(
-        "dataset.test",
-        files.test.name if files.test else None,
-        "its name" if files.test else "no test table: the sample lists the test set",
-    )
-    notes.add(
-        "dataset.sample", files.sample.name if files.sample else None, "its name" if files.sample else "no sample submission"
-    )
-    id_column = conclude_id(train, sample, files, notes)
-    path_column = conclude_images(data, train, test if test is not None else sample, id_column, notes)
-    taken = {id_column, path_column} - {None}
-    targets = conclude_targets(train, test, sample, taken, files, notes)
-    kind = propose_kind(train, sample, targets, notes)
-    return kind
+    others = [name for name in files.trains if name != names["train"]]
+    vague = bool(others) and "train" not in str(names["train"]).lower() and "label" not in str(names["train"]).lower()
+    asked = f"is {names['train']} the training table, or {', '.join(others[:4])}?" if vague else ""
+    notes.add("dataset.train", names["train"], "its name, and its rows name images" if others else "its name", asked)
+    for part, named, none in (
+        ("test", files.tests, "no test table: the sample lists the test set"),
+        ("sample", files.samples, "no sample submission"),
+    ):
+        broken = [name for name in named if name in sheets.faults] if names[part] is None else []
+        asked = f"{sheets.faults[broken[0]]}. Once it can be read, take the line below" if broken else ""
+        choice = f"{part}: {to_yaml(broken[0])}" if broken else ""
+        notes.add(f"dataset.{part}", names[part], "its name" if names[part] else none, asked, choice)
+    found_id = conclude_id(sheets, notes)
+    check_columns(sheets, notes)
+    image = conclude_images(sheets, found_id, notes)
+    taken = {image, notes.get("dataset.row")} - {None}
+    if found_id != UNKNOWN:
+        taken |= name_columns(found_id, sheets.train)
+    targets = conclude_targets(sheets, taken, notes)
+    if targets:
+        conclude_kind(sheets.train, sheets.sample, targets, notes)
+        offer_auxiliary(sheets, targets, taken, notes)
 
 
-def conclude_id(train: pd.DataFrame, sample: pd.DataFrame | None, files: Files, notes: Notes) -> str:
-    header = None if sample is None else str(sample.columns[0])
-    if header in train.columns:
-        found = notes.add("dataset.id", header, f"the first column of {files.sample.name}, and a column of {files.train.name}")  # type: ignore[union-attr]
-    else:
-        unique = [column for column in train.columns if train[column].is_unique]
-        if not unique:
-            raise DataError(f"{files.train.name} has no column with a different value in each row, so none that could be the id")
-        unique.sort(key=lambda column: not re.search(r"id|image|file|name", column, re.I))
-        why = f"different in each of the {len(train)} rows"
-        sure = len(unique) == 1 and sample is None
-        found = notes.add(
-            "dataset.id", unique[0], why, "" if sure else f"is {unique[0]!r} the id ({', '.join(unique)} would do)?"
-        )
-    if not train[found].is_unique:
-        rows = [column for column in train.columns if train[column].is_unique]
-        each = len(train) / train[found].nunique()
-        notes.add(
-            "dataset.row", rows[0] if rows else None, f"{found!r} repeats: one answer for {each:.1f} images on average",
-            "" if len(rows) == 1 else f"which column names a single image ({', '.join(rows) or 'none is unique'})?",
-        )  # fmt: skip
-    return found
-
-
-def conclude_images(data: Path, train: pd.DataFrame, test: pd.DataFrame | None, id_column: str, notes: Notes) -> str | None:
-    """The folders, and the column of paths where ids do not name the images."""
-    row = next((note.value for note in notes.found if note.key == "dataset.row" and note.value), id_column)
-    paths = [
-        column for column in train.columns if column != row and train[column].head(LOOKED).str.contains(r"\.\w{3,4}$|/").all()
-    ]
-    best: tuple[str, ImageFolder] | None = None
-    for column in (row, *paths):
-        folders = rank_image_folders(data, "train", pick(train[column]))
-        if folders and (best is None or folders[0].share > best[1].share):
-            best = column, folders[0]
-    if best is None:
-        raise DataError(
-            f"no folder of {data} holds the images of {row!r} ({name_few(train[row].head(3).tolist())}): "
-            "unpack them there, with those names"
-        )
-    column, folder = best
-    why = (
-        f"holds {folder.share:.0%} of {len(pick(train[column]))} images looked up by {column!r}, as {', '.join(folder.suffixes)}"
-    )
-    notes.add(
-        "dataset.images",
-        folder.name,
-        why,
-        "" if folder.share == 1 else f"are some images missing in {folder.name}/, or elsewhere?",
-    )
-    if len(folder.suffixes) > 1:
-        notes.add(
-            "dataset.extension", None, f"{', '.join(folder.suffixes)} are there", "where one name has several, which is meant?"
-        )
-    if column != row:
-        notes.add("dataset.image", column, f"its values name the images; those of {row!r} do not")
-    if test is not None:
-        wanted = pick(test[column if column in test else test.columns[0]])
-        folders = rank_image_folders(data, "test", wanted)
-        if folders:
-            notes.add("dataset.test_images", folders[0].name, f"holds {folders[0].share:.0%} of the test images")
-        else:
-            notes.add(
-                "dataset.test_images",
-                "test_images",
-                "no folder holds the test images: no test set yet",
-                "where will the test images be?",
-            )
-    return column if column != row else next(iter(paths), None)
-
-
-def pick(values: pd.Series) -> list[str]:
-    """Some values, evenly spread."""
-    return values.iloc[:: max(1, len(values) // LOOKED)].tolist()
-
-
-def conclude_targets(
-    train: pd.DataFrame, test: pd.DataFrame | None, sample: pd.DataFrame | None, taken: set[str], files: Files, notes: Notes
-) -> list[str]:
-    answers = [] if sample is None else [column for column in sample.columns[1:]]
-    if answers and set(answers) <= set(train.columns):
-        notes.add("dataset.target", answers if len(answers) > 1 else answers[0], f"in {files.train.name} and {files.sample.name}")  # type: ignore[union-attr]
-        return answers
-    known = taken | (set() if test is None else set(test.columns))
-    candidates = [column for column in train.columns if column not in known and not GROUPS.search(column)]
-    if len(answers) > 1:
-        by_values = [column for column in candidates if {str(value) for value in train[column].unique()} == set(answers)]
-    else:
-        cells = set() if not answers else set(sample[answers[0]].unique()) - {""}  # type: ignore[index]
-        by_values = [column for column in candidates if cells and cells <= set(train[column].unique())]
-    by_name = [column for column in candidates if column.lower() in LABEL_NAMES]
-    if not candidates:
-        raise DataError(f"{files.train.name} ({', '.join(train.columns)}) has no column that could be the target")
-    column = (by_values or by_name or candidates[-1:])[0]
-    why = (
-        "its values are those of the sample"
-        if by_values
-        else "its name"
-        if by_name
-        else "the last column that the test table lacks"
-    )
-    sure = len(answers) > 1 and len(by_values) == 1
-    notes.add(
-        "dataset.target", column, why, "" if sure else f"is {column!r} the target? The columns are {', '.join(train.columns)}"
-    )
-    return [column]
+def check_columns(sheets: Sheets, notes: Notes) -> None:
+    """Raises: ManifestError: what stands in the file names columns that the training table lacks; all of them."""
+    is_folders = notes.get("dataset.folders") is not None
+    derived = [str(text).partition("=")[0].strip() for text in notes.settled.get("dataset.derive") or ()]
+    # A row is a folder of images: the rows of these are named by the kit.
+    known = {*sheets.train.columns, *sheets.bands, *derived, *(("file",) if is_folders else ())}
+    known |= {sheets.long[1]} if sheets.long is not None else set()
+    faults = []
+    for key in COLUMN_KEYS:
+        given = notes.settled.get(f"dataset.{key}")
+        if given is None or (is_folders and key in ("id", "row")):
+            continue
+        named = [given] if isinstance(given, str) else given
+        strange = sorted({column for text in named for column in name_columns(text, sheets.train)} - known - {UNKNOWN})
+        if strange:
+            said = f"{sheets.names['train']} has no column {name_few(strange)}. {list_columns(sheets.train)}"
+            faults.append(notes.fault(f"dataset.{key}", said))
+    if faults:
+        raise ManifestError(faults, "nothing was written")

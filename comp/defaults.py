@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from comp.keys import SECTIONS
@@ -44,8 +45,12 @@ class Facts:
     flip: bool = True
 
 
-def read_facts(task: Mapping[str, Any]) -> Facts:
-    """From a `task:` mapping; what is missing or of a wrong type (checked elsewhere) counts as unknown."""
+def read_facts(task: Mapping[str, Any], dataset: Mapping[str, Any] = MappingProxyType({})) -> Facts:
+    """From a `task:` mapping; what is missing or of a wrong type (checked elsewhere) counts as unknown.
+
+    Args:
+        dataset: names the targets. What the task still says of columns that are targets no more is left out.
+    """
 
     def number(key: str) -> int | None:
         value = task.get(key)
@@ -53,6 +58,13 @@ def read_facts(task: Mapping[str, Any]) -> Facts:
 
     targets = task.get("targets")
     kind = task.get("kind")
+    one_hot, auxiliary = dataset.get("one_hot"), dataset.get("auxiliary")
+    # The one target that 0/1 columns become is called by its own name, not by theirs.
+    scored = one_hot if isinstance(one_hot, str) else dataset.get("target")
+    if isinstance(targets, dict) and isinstance(scored, str | list):
+        named = [*([scored] if isinstance(scored, str) else scored), *(auxiliary if isinstance(auxiliary, list) else ())]
+        targets = {name: of for name, of in targets.items() if name in named}
+        kind = "multiclass" if kind == "multitarget" and len(named) == 1 else kind
     return Facts(
         kind=kind if isinstance(kind, str) else "multiclass",
         targets=targets if isinstance(targets, dict) else {},

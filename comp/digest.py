@@ -21,6 +21,8 @@ NEVER = ("format", "about", "extends", "also", "aggregate", "tta", "post", "subm
 """Keys that change no weights. `metric` and `task` are looked at below."""
 
 NOT_IN_TRAIN = ("workers", "threads")
+MONITOR = ("monitor", "metric")
+"""What runs looked at before they could be told; left out, so that the key has renamed none of them."""
 
 
 def pick_relevant(values: Mapping[str, Any], stages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -31,12 +33,13 @@ def pick_relevant(values: Mapping[str, Any], stages: list[dict[str, Any]]) -> di
     if not values.get("blend") and not values.get("ensemble") and not metric_selects(stages):
         kept.pop("metric", None)
     if stages:
+        idle = NOT_IN_TRAIN if selects(stages) else (*NOT_IN_TRAIN, "monitor")
         for key in ("image", "augment", "mix", "sampler", "loss", "objective", "optimizer", "scheduler", "train"):
             kept.pop(key, None)
         kept["stages"] = [
             # A stage's name is for people.
             {key: value for key, value in stage.items() if key != "name"}
-            | {"train": {key: value for key, value in stage["train"].items() if key not in NOT_IN_TRAIN}}
+            | {"train": {key: value for key, value in stage["train"].items() if key not in idle and (key, value) != MONITOR}}
             for stage in stages
         ]  # fmt: skip
     # What is off weighs nothing, so that a key which a later comp adds, off by default, renames no run.
@@ -45,6 +48,11 @@ def pick_relevant(values: Mapping[str, Any], stages: list[dict[str, Any]]) -> di
 
 def metric_selects(stages: list[dict[str, Any]]) -> bool:
     """Whether the metric has a say in the weights: it chooses an epoch, ends a fold, or lowers the learning rate."""
+    return selects(stages) and any(stage["train"].get("monitor", "metric") == "metric" for stage in stages)
+
+
+def selects(stages: list[dict[str, Any]]) -> bool:
+    """Whether held-out rows have a say in the weights, by the metric or the loss."""
     return any(
         stage["train"].get("select") == "best"
         or stage["train"].get("patience") is not None

@@ -125,7 +125,7 @@ class EpochFinished(Event):
 
 @dataclass(frozen=True)
 class PredictionProgress(Tick):
-    """`what`: held-out | test."""
+    """`what`: held-out | test | features (of all images, for a frozen backbone)."""
 
     fold: str
     what: str

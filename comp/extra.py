@@ -78,7 +78,8 @@ def spell_out(manifest: Manifest, competition: Competition, item: Mapping[str, A
     data = {"data": own["data"]} if own.get("data") is not None else {}
     spec = {**own} if own["use"] == "csv" else {"use": "csv", **data}
     count = len(competition.tables.targets)
-    spec |= {"train": item["table"], "test": None, "sample": None, "weight": None}
+    spec |= {"train": item["table"], "test": None, "sample": None, "weight": None, "one_hot": None}
+    spec |= {"columns": list(competition.tables.columns)}
     spec |= {"target": list(theirs[:count]), "auxiliary": list(theirs[count:])}
     spec |= {key: item[key] for key in ("data", "images", "image") if item[key] is not None}
     if item["id"] is not None:

@@ -36,7 +36,7 @@ def plan_finished(project: Project, reference: str, emit: Emit, partial: bool = 
         WorkspaceError: there is no such run, or (without `partial`) none that is complete.
     """
     run, manifest = open_finished(project, reference, emit, partial)
-    competition = open_competition(project, manifest)
+    competition = open_competition(project, manifest, demand_images=False)
     if run.state["contents"].get("tables") not in (None, hash_tables(competition.tables)):
         emit(
             Notice(

@@ -174,7 +174,7 @@ def choose_file(project: Project, manifest: Manifest, rule: Mapping[str, Any]) -
         is_default = is_same_split(catalog, read_state(default)["split"], rule)
     else:
         stated = load_competition_file(project)
-        implied = imply_uses(read_facts(stated.get("task") or {}))["split"]
+        implied = imply_uses(read_facts(stated.get("task") or {}, stated.get("dataset") or {}))["split"]
         is_default = is_same_split(catalog, {"use": implied, **(stated.get("split") or {})}, rule)
     if is_default:
         return default

@@ -21,6 +21,7 @@ from comp.predictions import Predictions, write_predictions
 from comp.project import Project, atomic_write, hash_file
 from comp.report.html import write_report
 from comp.runs import Run
+from comp.shown import look_at_files, show_run
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def write_given(
     EventLog(folder / "events.jsonl")(finished)
     emit(finished)
     units = unit_table(competition.tables)
-    write_report(folder, units["id"].to_numpy(dtype=object), encode_targets(competition.task, units))
+    shown = show_run(plan, look_at_files(competition.tables))
+    write_report(folder, units["id"].to_numpy(dtype=object), encode_targets(competition.task, units), shown)
     return RunResult(folder.name, folder, True, record)
 
 

@@ -62,7 +62,7 @@ def import_predictions(project: Project, name: str, oof: Path, test: Path | None
 def run_imported(project: Project, manifest: Manifest, emit: Emit) -> RunResult:
     """Read the files that the manifest names, and score them."""
     started = time.monotonic()
-    competition = open_competition(project, manifest)
+    competition = open_competition(project, manifest, demand_images=False)
     found = read_imported(manifest, competition, open_folds(project, manifest, competition))
     for text in found.warnings:
         emit(Notice(text, "warning"))

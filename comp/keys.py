@@ -107,6 +107,12 @@ SECTIONS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("ema", "Literal['auto'] | bool", "auto", "moving average of the weights; auto: from 500 steps on"),
         Parameter("select", "Literal['last', 'best']", "last", "which epoch's weights predict; best where patience is set"),
         Parameter("patience", "int | None", None, "epochs without a better score before a fold stops"),
+        Parameter(
+            "monitor",
+            "Literal['metric', 'loss']",
+            "metric",
+            "the held-out score that select: best, start: best, patience and plateau go by: of the metric, or the loss",
+        ),
         Parameter("compile", "bool", False, "torch.compile"),
         Parameter("deterministic", "bool", False, "deterministic kernels on CUDA"),
         Parameter("threads", "Literal['auto'] | int", "auto", "CPU threads"),

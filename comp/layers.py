@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from comp.errors import Fault, WorkspaceError
+from comp.errors import Fault, ManifestError, WorkspaceError
 from comp.keys import COMPETITION_KEYS, PLAIN, STARTING_KEYS
 from comp.marked import Marked, Origin, mark, merge, parse_yaml, read_yaml, unmark
 from comp.project import MANIFEST_FILE, NAME, Project, suggest
+from comp.unsettled import find_unsettled
 
 OWN_KEYS = ("format", "about", "extends")
 """What says something about one file, and is not handed down."""
@@ -53,9 +54,15 @@ def show_path(project: Project, file: Path) -> str:
 
 
 def read_competition(project: Project) -> Read:
-    """competition.yaml. Keys that it may not hold are faults and left out."""
+    """competition.yaml. Keys that it may not hold are faults and left out.
+
+    Raises:
+        ManifestError: what `comp init` could not conclude is not settled yet: all such keys, and nothing that follows from them.
+    """
     shown = show_path(project, project.competition_file)
     values, faults = read_yaml(project.competition_file, shown)
+    if unsettled := find_unsettled(values, project.competition_file):
+        raise ManifestError(unsettled)
     faults += check_format(values)
     kept = {}
     for key, node in values.value.items():

@@ -1,131 +1,208 @@
-"""Look: which tables and image folders a competition handed out, found by name and by trying.
+"""Look: which files of a competition are its tables, by their names, and what stands in them.
 
-Only looks; what they mean is concluded in conclude.
+What the columns mean is concluded in naming and aims; images are found by listing.
 """
 
 from __future__ import annotations
 
-import os
+import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from comp.errors import DataError
+from comp.catalog import build_catalog
+from comp.competition import is_flags
+from comp.errors import CompError
+from comp.listing import PARTS, Listing
 
-SUFFIXES = frozenset(".jpg .jpeg .png .bmp .gif .tif .tiff .webp .ppm .pgm .jp2".split())
-PARTS = {
-    "train": ("train", "training", "train_images", "trainset", "train_set"),
-    "valid": ("valid", "val", "validation", "dev"),
-    "test": ("test", "testing", "test_images", "testset", "test_set"),
-}
-DEPTH = 2
+TABLE = re.compile(r"(.+?)\.(csv|tsv|tab|txt|parquet|pq|json|jsonl)(\.zip|\.gz|\.7z)?", re.I)
+SAMPLE = re.compile("sample|submission", re.I)
+TEST = re.compile(r"(^|[^a-z])(test|eval)", re.I)
+JOINTS = ("_", "-", " ", ".", "/")
+FEWEST_PIXELS = 16
+FEW_CLASSES = 10
 
 
 @dataclass(frozen=True)
 class Files:
-    """The tables of a competition, as text; `others`: further tables that could have been meant for training."""
+    """The tables of a competition, from its folder, likeliest first."""
 
-    train: Path | None
-    test: Path | None
-    sample: Path | None
-    others: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class ImageFolder:
-    """A folder that holds images.
-
-    Attributes:
-        name: from the data's folder, `.` for itself.
-        share: how many of the images asked for are there, in [0, 1].
-        suffixes: the extensions of its images, most frequent first.
-    """
-
-    name: str
-    share: float
-    suffixes: tuple[str, ...]
+    trains: tuple[str, ...]
+    tests: tuple[str, ...]
+    samples: tuple[str, ...]
 
 
-def find_tables(data: Path) -> Files:
-    """The training table, test table and sample submission among the CSV files of a folder."""
-    tables = sorted(
-        (path for path in data.iterdir() if path.suffix.lower() == ".csv" and path.is_file()), key=lambda path: path.name
-    )
-    samples = [path for path in tables if re.search("sample|submission", path.stem, re.I)]
-    tests = [path for path in tables if re.match("test", path.stem, re.I) and path not in samples]
-    trains = [path for path in tables if path not in samples and path not in tests]
-    trains.sort(
-        key=lambda path: (
-            path.stem.lower() != "train",
-            not re.search("train", path.stem, re.I),
-            not re.search("label", path.stem, re.I),
-        )
-    )
-    return Files(trains[0] if trains else None, tests[0] if tests else None, samples[0] if samples else None, tuple(trains[1:]))
+def find_tables(listing: Listing) -> Files:
+    """Training tables, test tables and sample submissions: at the root, else in the folders there."""
+    for depth in (0, 1):
+        names = [path for path in listing.files if path.count("/") == depth and is_table(path)]
+        samples = [path for path in names if SAMPLE.search(name_stem(path))]
+        tests = [path for path in names if TEST.search(path.rpartition("/")[0] + "/" + name_stem(path)) and path not in samples]
+        trains = sorted((path for path in names if path not in samples and path not in tests), key=rank_train)
+        if trains or (samples and depth == 0):
+            return Files(tuple(trains), tuple(sorted(tests, key=rank_packed)), tuple(sorted(samples, key=rank_packed)))
+    return Files((), (), ())
+
+
+def is_table(path: str) -> bool:
+    match = TABLE.fullmatch(path.rpartition("/")[2])
+    return bool(match) and (match[2].lower() != "txt" or bool(re.search("train|test|label|sample|submission", match[1], re.I)))
+
+
+def name_stem(path: str) -> str:
+    match = TABLE.fullmatch(path.rpartition("/")[2])
+    assert match is not None
+    return match[1]
+
+
+def rank_packed(path: str) -> tuple[bool, int, str]:
+    """A file before the archive of it."""
+    return bool(TABLE.fullmatch(path.rpartition("/")[2])[3]), len(path), path  # type: ignore[index]
+
+
+def rank_train(path: str) -> tuple:
+    stem = name_stem(path).lower()
+    looks = (stem != "train", "train" not in stem, "label" not in stem, bool(re.search(r"(^|[^a-z])val", stem)))
+    return (*looks, *rank_packed(path))
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------------
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Every cell as text. Raises: DataError: it is no CSV in UTF-8."""
+    """Every cell as text, as dataset `csv` reads it. Raises: DataError: it is no table."""
+    return load_csv().sheet(path).rows
+
+
+def load_csv() -> Any:
+    """Dataset `csv`, for what it knows of tables."""
+    catalog = build_catalog(None)
+    plugin, _ = catalog.find("dataset", "csv")
+    return catalog.load(plugin)
+
+
+def read_first(root: Path, names: Sequence[str], faults: dict[str, str] | None = None) -> tuple[str | None, pd.DataFrame | None]:
+    """The first of these files that is a table with columns, and its name.
+
+    Args:
+        faults: takes why a file is none, by its name.
+    """
+    for name in names:
+        try:
+            table = read_table(root / name)
+        except CompError as error:
+            if faults is not None:
+                faults[name] = " ".join(str(error).split())
+            continue
+        if len(table.columns):
+            return name, table
+    return None, None
+
+
+def widen_table(table: pd.DataFrame) -> tuple[pd.DataFrame, str, list[str]] | None:
+    """A table of two columns that has a row for each unit and label, a row a unit; what joins them, and the labels."""
+    if len(table.columns) != 2 or not table.iloc[:, 0].is_unique or not is_flags(table.iloc[:, 1]):
+        return None
+    for separator in JOINTS:
+        try:
+            wide, labels = load_csv().widen(table, *table.columns, separator, "")
+        except CompError:
+            continue
+        if 2 <= len(labels) < len(wide):
+            return wide, separator, labels
+    return None
+
+
+def find_bands(table: pd.DataFrame) -> list[str]:
+    """Columns whose cells are pictures: lists of numbers, of a square number or in rows."""
+    return [column for column in table.columns if len(table) and is_picture(str(table[column].iloc[0]))]
+
+
+def is_picture(cell: str) -> bool:
+    if not cell.startswith("["):
+        return False
     try:
-        return pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8-sig", index_col=False, low_memory=False)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
+        values = json.loads(cell)
+        if values and isinstance(values[0], list):
+            return len(values) * len(values[0]) >= FEWEST_PIXELS
+        return len(values) >= FEWEST_PIXELS and math.isqrt(len(values)) ** 2 == len(values) and bool(float(values[0]) or True)
+    except (ValueError, TypeError):
+        return False
 
 
-def find_part(data: Path, part: str) -> str | None:
-    """The name of the folder of a part (train, valid, test), as it is written there."""
-    folders = {path.name.lower(): path.name for path in sorted(data.iterdir()) if path.is_dir()}
-    return next((folders[name] for name in PARTS[part] if name in folders), None)
+# ---- classes in names ----------------------------------------------------------------------------------------------------
 
 
-def find_class_folders(place: Path) -> list[str]:
+def find_part(listing: Listing, part: str, near: bool = False) -> str | None:
+    """The folder or archive of a part (train, valid, test), as it is written there; a folder first.
+
+    They lie beside each other, at the root or in the only folder there; `seg_train/seg_train` is the inner one.
+
+    Args:
+        near: whether a name that only has the part's word in it will do (`seg_train`), if there are classes in it.
+    """
+    top = find_top(listing)
+    prefix = "" if top == "." else top + "/"
+    places = {place[len(prefix) :]: place for place in listing.folders if place.startswith(prefix) and place != top}
+    beside = {name: place for name, place in places.items() if "/" not in name and name != "."}
+    for name in PARTS[part]:
+        for text, place in beside.items():
+            if text.lower() in (name, f"{name}.zip", f"{name}.tar"):
+                return find_inner(listing, place)
+    words = re.compile(f"(^|[^a-z])({'|'.join(PARTS[part])})([^a-z]|$)", re.I)
+    alike = [find_inner(listing, place) for text, place in beside.items() if near and words.search(text)]
+    return next((place for place in alike if len(find_class_folders(listing, place)) > 1), None)
+
+
+def find_top(listing: Listing) -> str:
+    """The folder in which parts or classes lie beside each other: the root, or what is in a folder that is alone there."""
+    parts = {name for names in PARTS.values() for name in names}
+    inner = find_inner(listing, ".")
+    return "." if any(name.lower() in parts for name in inner.split("/")) else inner
+
+
+def find_inner(listing: Listing, place: str) -> str:
+    """Of a folder that holds but another, the first further down that holds several; itself where none does."""
+    inner = place
+    while place not in listing.members:
+        inside = listing.below(inner)
+        folders = {path.partition("/")[0] for path in inside if "/" in path}
+        if len(folders) != 1 or any("/" not in path for path in inside):
+            return inner if len(folders) > 1 else place
+        inner = folders.pop() if inner == "." else f"{inner}/{folders.pop()}"
+    return place
+
+
+def find_class_folders(listing: Listing, place: str) -> list[str]:
     """Names of the folders in `place` that hold images, directly or further down; parts (train, test) are none."""
     parts = {name for names in PARTS.values() for name in names}
-    folders = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    return [path.name for path in folders if path.name.lower() not in parts and next(list_images(path), None) is not None]
+    found = {path.partition("/")[0] for path in list_inside(listing, place) if "/" in path}
+    return sorted(name for name in found if name.lower() not in parts)
 
 
-def list_images(place: Path):  # noqa: ANN201
-    """Yields the paths, from `place`, of the images below it."""
-    for folder, folders, names in os.walk(place):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        prefix = "" if Path(folder) == place else Path(folder).relative_to(place).as_posix() + "/"
-        yield from (
-            prefix + name for name in sorted(names) if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
-        )
+def list_inside(listing: Listing, place: str) -> list[str]:
+    """The images below a place; of an archive from the folder that all of them lie in."""
+    paths = listing.below(place)
+    while place in listing.members and len(heads := {path.partition("/")[0] for path in paths}) == 1 and "/" in min(paths):
+        paths = [path.removeprefix(next(iter(heads)) + "/") for path in paths]
+    return paths
 
 
-def rank_image_folders(data: Path, part: str, wanted: Sequence[str]) -> list[ImageFolder]:
-    """The folders that hold some of the images `wanted` (ids, names or paths), best first.
-
-    Of folders that hold as many, one named after the part comes first, then the one that is nearest.
-    """
-    folders = [Path(folder) for folder, _, _ in os.walk(data) if len(Path(folder).relative_to(data).parts) <= DEPTH]
-    found = []
-    for place in folders:
-        name = place.relative_to(data).as_posix()
-        if any(piece.startswith(".") for piece in place.relative_to(data).parts):
-            continue
-        names, suffixes = set(), {}
-        for image in list_images(place):
-            stem, suffix = os.path.splitext(image)
-            names |= {image, stem, os.path.basename(image), os.path.basename(stem)}
-            suffixes[suffix] = suffixes.get(suffix, 0) + 1
-        prefix = "" if name == "." else name + "/"
-        share = sum(text.removeprefix(prefix) in names for text in wanted) / max(1, len(wanted))
-        if share > 0:
-            found.append(ImageFolder(name, share, tuple(sorted(suffixes, key=suffixes.get, reverse=True))))
-    named = re.compile("|".join(PARTS[part]), re.I)
-    return sorted(
-        found,
-        key=lambda folder: (
-            -folder.share,
-            not named.search(folder.name),
-            folder.name == ".",
-            folder.name.count("/"),
-            folder.name,
-        ),
-    )
+def find_label_pattern(paths: Sequence[str]) -> tuple[str, list[str]] | None:
+    """A pattern whose one group is the class in the files' names (`cat.17.jpg`, `cat_17.jpg`), and the classes."""
+    names = [path.rpartition("/")[2] for path in paths]
+    for pattern in (r"^(.*?[^\d._ -])[._ -]*\d+\.", r"^([^._ -]+)[._ -]", r"[._ -]([^._ -]+)\.[^.]+$"):
+        found = [match[1] for name in names if (match := re.search(pattern, name))]
+        classes = sorted(set(found))
+        if len(found) == len(names) and 2 <= len(classes) <= len(names) / 2:
+            if pattern.startswith("^") and len(classes) <= FEW_CLASSES:
+                ends = {name[len(label)] for name, label in zip(names, found, strict=True)}
+                if len(ends) == 1:
+                    return f"^({'|'.join(map(re.escape, classes))}){re.escape(ends.pop())}", classes
+            return pattern, classes
+    return None

@@ -210,7 +210,7 @@ class Resolver:
 
     @property
     def facts(self) -> Facts:
-        return read_facts(_mapping(self.competition.get("task")))
+        return read_facts(_mapping(self.competition.get("task")), _mapping(self.competition.get("dataset")))
 
     @property
     def implied(self) -> dict[str, str]:

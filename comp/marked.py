@@ -187,6 +187,9 @@ class _Reader:
             key = str(key_node.value)
             if key in found:
                 self._note(line, (*path, key), f"stands twice (first in line {found[key].origin.line})")
+            # `{size:48}` is one key without a value to YAML, and a key without a value says "the default".
+            if node.flow_style and ":" in key and key_node.style is None and value_node.value == "":
+                self._note(line, (*path, key), f"has no value; a colon wants a space after it: {key.replace(':', ': ', 1)}")
             found[key] = self.read(value_node, (*path, key), line)
         return found
 
@@ -226,7 +229,7 @@ def merge(
             found.pop(key, None)
             if ground is not None:
                 found[key] = ground
-        elif under is not None and under.is_mapping and item.is_mapping and not _replaces(under, item, (implied or {}).get(key)):
+        elif under and under.is_mapping and item.is_mapping and not _replaces(key, under, item, (implied or {}).get(key)):
             same = ground is not None and ground.is_mapping and _use(ground) in (None, _use(under))
             found[key] = merge(under, item, floor=ground if same else None, keep_null=keep_null)
         else:
@@ -240,10 +243,10 @@ def _use(node: Marked) -> Any:
     return None if use is None else use.value
 
 
-def _replaces(under: Marked, item: Marked, implied: str | None) -> bool:
-    if _is_per_target(under):
+def _replaces(key: str, under: Marked, item: Marked, implied: str | None) -> bool:
+    if key == "loss" and _is_per_target(under):
         return "use" in item.value
-    if _is_per_target(item):
+    if key == "loss" and _is_per_target(item):
         return True
     use = _use(item)
     return use is not None and use != (_use(under) or implied or use)

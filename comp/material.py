@@ -18,6 +18,7 @@ from comp.engine.lessons import Teach
 from comp.engine.rows import Rows, make_rows
 from comp.engine.seeds import train_seeds
 from comp.engine.sizes import plan_image, plan_store_size
+from comp.engine.tabular import describe_missing
 from comp.errors import DataError, RunInterrupted
 from comp.events import Emit, Event, Notice, RunStarted, StoreProgress
 from comp.plan import RunPlan
@@ -131,6 +132,8 @@ def open_material(plan: RunPlan, emit: Emit, stop: Callable[[], bool]) -> Materi
         test_store = read_store(plan, emit, test_table, image, "test", mend_test(values["on_bad_image"]))
         tell_filled(test_table, test_store, emit)
         test = make_rows(test_table, test_store, None, columns=tables.columns)
+    for text in describe_missing([train.columns, test.columns if test else None]):
+        emit(Notice(text))
     train, fold_of = train.take(kept), plan.folds.of_all(train_table["id"])[:, kept]
     part = open_part(plan, emit, train, train_table.iloc[kept], fold_of, image)
     return Material(plan, fabric, plan.build_metrics(), image, train, part, fold_of, test, emit)

@@ -34,7 +34,8 @@ def create_experiment(project: Project, name: str | None = None, source: str | N
     Args:
         name: None takes the next free `expNNN`.
         source: what it extends: an experiment, pinned to its newest complete run where it has one; a run of one
-            (`exp041@3f9a1c20`); or an example that comp ships.
+            (`exp041@3f9a1c20`); or an example that comp ships, which is copied where `name` is its own: so that others which
+            extend it, start from it or blend it find this one.
         sets: `key=value` texts, written into the manifest.
 
     Raises:
@@ -91,12 +92,27 @@ def claim_folder(project: Project, name: str | None) -> Path:
 
 def start_manifest(project: Project, folder: Path, source: str | None, is_given: bool) -> dict[str, Any]:
     """The manifest's own keys before `--set`: what it extends, or else model and size, so that it means the same elsewhere."""
+    if source == folder.name:
+        return copy_example(project, source)
     if source is not None:
         return {"about": "", "extends": pin_source(project, folder, source)}
     if is_given:
         return {"about": ""}
-    facts = read_facts(load_competition_file(project).get("task") or {})
+    facts = read_stated(project)
     return {"about": "", "model": choose_model(facts), "image": {"size": choose_size(facts)}}
+
+
+def copy_example(project: Project, name: str) -> dict[str, Any]:
+    """The keys of an example that comp ships.
+
+    Raises:
+        WorkspaceError: there is none.
+    """
+    example = project.parent(name) / MANIFEST_FILE
+    values, faults = read_yaml(example, str(example))
+    if faults:
+        raise ManifestError(faults)
+    return unmark(values)
 
 
 def pin_source(project: Project, folder: Path, source: str) -> str:
@@ -107,8 +123,6 @@ def pin_source(project: Project, folder: Path, source: str) -> str:
     """
     parent, _, digest = source.partition("@")
     place = project.parent(parent)
-    if place == folder:
-        raise WorkspaceError(f"{parent!r} cannot extend itself")
     runs = list_runs(project, parent) if place.parent == project.experiments else []
     found = [run for run in runs if (run.digest.startswith(digest) if digest else run.complete)]
     if digest and len(found) != 1:
@@ -160,8 +174,13 @@ def overlay(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 # ---- the file ------------------------------------------------------------------------------------------------------------
 
 
+def read_stated(project: Project) -> Facts:
+    stated = load_competition_file(project)
+    return read_facts(stated.get("task") or {}, stated.get("dataset") or {})
+
+
 def write_manifest(project: Project, folder: Path, own: Mapping[str, Any]) -> None:
-    facts = read_facts(load_competition_file(project).get("task") or {})
+    facts = read_stated(project)
     atomic_write(folder / MANIFEST_FILE, compose_manifest(folder.name, own, facts))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from comp import __version__
-from comp.api import Logger, Metric, Tables
+from comp.api import PICTURES, Logger, Metric, Tables
 from comp.competition import Competition, hash_tables, open_competition
 from comp.errors import CompError
 from comp.events import Emit, Notice
@@ -29,10 +29,10 @@ from comp.images import probe_images
 from comp.lineage import Start, check_lineage, find_start, find_teachers
 from comp.manifest import Manifest
 from comp.project import Project, atomic_write, hash_json
-from comp.runs import FORMAT, Run
+from comp.runs import FORMAT, FULL, Run, fold_folder
 from comp.scores import build_metrics
+from comp.tables import raise_faults
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 STUB_ROWS, STUB_SHARE = 10, 20
 """A test set of so few rows, at so many training rows for each, is taken for a stub."""
 
@@ -77,7 +77,7 @@ def plan_run(project: Project, manifest: Manifest, debug: bool = False) -> RunPl
             holds out.
         WeightsError, WorkspaceError: there is no such model.
     """
-    competition = open_competition(project, manifest)
+    competition = open_competition(project, manifest, demand_images=False)
     folds = open_folds(project, manifest, competition)
     start, teachers = find_start(project, manifest.values["init"]), find_teachers(project, manifest.stages)
     further = open_further(manifest, competition)
@@ -87,6 +87,8 @@ def plan_run(project: Project, manifest: Manifest, debug: bool = False) -> RunPl
     folder = project.experiment(manifest.name) / ("debug" if debug else "runs") / digest
     state = {"folds": [str(number) for number in range(folds.count)], "contents": contents, "further": further.count()}
     run = Run(manifest.name, digest, folder, state)
+    if debug or not run.complete:
+        raise_faults(competition.missing)
     return RunPlan(project, manifest, competition, folds, run, debug, start, teachers, further)
 
 
@@ -103,7 +105,8 @@ def digest_contents(manifest: Manifest, competition: Competition, folds: Folds) 
 def open_run(plan: RunPlan) -> RunPlan:
     """Make the run's folder with what it states about itself, or read that back; environment.json comes last.
 
-    A debug run begins anew each time.
+    A debug run begins anew each time. While no fold has begun, what is stated follows competition.yaml, whose facts (channels)
+    have no part in the digest.
 
     Raises:
         WorkspaceError: the folder cannot be written.
@@ -112,12 +115,19 @@ def open_run(plan: RunPlan) -> RunPlan:
     file = folder / "environment.json"
     if plan.debug:
         shutil.rmtree(folder, ignore_errors=True)
-    if not file.exists():
+    if not file.exists() or not has_begun(plan.run):
         atomic_write(folder / "manifest.resolved.yaml", manifest.dump())
         atomic_write(folder / "folds.csv", plan.folds.table.to_csv(index=False, lineterminator="\n"))
-        state = {**describe_environment(plan.project, manifest), **plan.run.state, "form": describe_form(plan)}
+        made = json.loads(file.read_text(encoding="utf-8")) if file.exists() else describe_environment(plan.project, manifest)
+        state = {**made, **plan.run.state, "form": describe_form(plan)}
         atomic_write(file, json.dumps(state, indent=2, ensure_ascii=False))
     return replace(plan, run=replace(plan.run, state=json.loads(file.read_text(encoding="utf-8"))))
+
+
+def has_begun(run: Run) -> bool:
+    """Whether a fold has left anything but its lock."""
+    folders = [fold_folder(run.folder, fold) for fold in (*run.folds, FULL)]
+    return any(path.is_file() and path.name != ".lock" for folder in folders for path in folder.rglob("*"))
 
 
 def describe_form(plan: RunPlan) -> dict[str, Any]:
@@ -126,7 +136,7 @@ def describe_form(plan: RunPlan) -> dict[str, Any]:
     return {
         "targets": [asdict(target) for target in plan.competition.trained.targets],
         "id_column": tables.id_column,
-        "ids_have_endings": bool(tables.train["id"].head(100).str.lower().str.endswith(IMAGE_ENDINGS).all()),
+        "ids_have_endings": bool(tables.train["id"].head(100).str.lower().str.endswith(tuple(PICTURES)).all()),
         "channels": count_channels(plan.manifest, tables),
         "columns": list(tables.columns),
         "views": tables.views,

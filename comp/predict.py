@@ -27,7 +27,9 @@ from comp.merge import apply_post
 from comp.plan import RunPlan
 from comp.predictions import Predictions, Raw, average_raw, link_outputs, read_raw, write_raw
 from comp.project import Project, atomic_write
+from comp.report.predicted import write_predicted
 from comp.runs import fold_folder, list_seeds, seed_folder
+from comp.shown import take_images
 from comp.submission import build_submission
 from comp.unseen import list_test, read_sample
 from comp.views import PLAIN, list_complete, missing_views
@@ -146,6 +148,7 @@ def predict_new(
     out: Path,
     on_bad_image: Literal["mean", "error"],
     emit: Emit,
+    pictures: Path | None = None,
 ) -> dict[str, Any]:
     """Predict a test set that the run has never seen, and write it in the competition's form.
 
@@ -153,9 +156,10 @@ def predict_new(
         test: a folder of images, or a table of them.
         sample: the sample submission of these ids; None: one row per image, in the order of the table.
         out: the CSV to write.
+        pictures: a page to write, of some of the images with what is predicted for them.
 
     Returns:
-        {"out", "rows", "folds", "digest", "bad"}.
+        {"out", "rows", "folds", "digest", "bad"}, and "pictures" where a page was asked for.
 
     Raises:
         DataError: no image there, or ids that the sample does not have.
@@ -165,18 +169,46 @@ def predict_new(
     emit(Notice(f"predicting with {plan.manifest.name}@{plan.run.digest}, the mean of folds {', '.join(plan.run.done)}"))
     has_endings, dataset = plan.run.state["form"]["ids_have_endings"], plan.manifest.values["dataset"]
     tables = list_test(test, plan.competition.tables, dataset, has_endings, plan.manifest.catalog)
-    answers = read_sample(sample) if sample else None
-    if not len(tables.test) and answers is not None and len(answers):
-        raise DataError(f"{test} lists no image, but {sample} wants {len(answers)} answers.")
-    demand_folder(out)
+    wanted = read_sample(sample) if sample else None
+    if not len(tables.test) and wanted is not None and len(wanted):
+        raise DataError(f"{test} lists no image, but {sample} wants {len(wanted)} answers.")
+    for option, file in (("--out", out), ("--pictures", pictures)):
+        demand_folder(option, file)
     plan = replace(plan, competition=replace(plan.competition, tables=tables))
-    frame, bad = answer_test(plan, answers, on_bad_image, emit) if len(tables.test) else (answer_nothing(plan, answers, emit), [])
-    atomic_write(out, frame.to_csv(index=False, lineterminator="\n"))
-    return {"out": str(out), "rows": len(frame), "folds": plan.run.done, "digest": plan.run.digest, "bad": bad}
+    answer = answer_test(plan, wanted, on_bad_image, emit) if len(tables.test) else answer_nothing(plan, wanted, emit)
+    atomic_write(out, answer.frame.to_csv(index=False, lineterminator="\n"))
+    found = {"out": str(out), "rows": len(answer.frame), "folds": plan.run.done, "digest": plan.run.digest, "bad": answer.bad}
+    if not pictures:
+        return found
+    facts = {"experiment": plan.manifest.name, "digest": plan.run.digest, "folds": plan.run.done, "test": str(test)}
+    write_predicted(pictures, facts, answer.predicted, answer.look)
+    return {**found, "pictures": str(pictures)}
 
 
-def answer_test(plan: RunPlan, sample: pd.DataFrame | None, on_bad_image: str, emit: Emit) -> tuple[pd.DataFrame, list[str]]:
-    """The plan's test set by the mean of its folds, in the competition's form; and the rows whose images could not be read."""
+class Answer(NamedTuple):
+    """A test set's answers.
+
+    Attributes:
+        frame: in the competition's form.
+        predicted: what that was made from; None for an empty test set.
+        rows: the test rows, likewise.
+    """
+
+    frame: pd.DataFrame
+    predicted: Predictions | None = None
+    rows: Rows | None = None
+
+    @property
+    def bad(self) -> list[str]:
+        """The rows whose images could not be read."""
+        return [] if self.rows is None else [str(self.rows.row_ids[place]) for place in sorted(self.rows.store.bad)]
+
+    def look(self, what: str, ids: Sequence[str]) -> list[np.ndarray | str]:
+        return [] if self.rows is None else take_images(self.rows, ids)
+
+
+def answer_test(plan: RunPlan, sample: pd.DataFrame | None, on_bad_image: str, emit: Emit) -> Answer:
+    """The plan's test set by the mean of its folds, in the competition's form."""
     tables, task = plan.competition.tables, plan.competition.task
     restored = open_restored(plan, emit)
     rows = restored.read(tables.test, "test", on_bad_image)
@@ -188,23 +220,25 @@ def answer_test(plan: RunPlan, sample: pd.DataFrame | None, on_bad_image: str, e
     predictions = apply_post(plan, predictions, plan.run.scores() or {})
     spec = plan.manifest.values["submission"]
     frame = build_submission(plan.manifest.catalog, spec, task, predictions, sample, tables.id_column, [*ids])
-    return frame, [str(rows.row_ids[place]) for place in sorted(rows.store.bad)]
+    return Answer(frame, predictions, rows)
 
 
-def answer_nothing(plan: RunPlan, sample: pd.DataFrame | None, emit: Emit) -> pd.DataFrame:
+def answer_nothing(plan: RunPlan, sample: pd.DataFrame | None, emit: Emit) -> Answer:
     """The form's columns without a row, for an empty test set (a stub of a hidden one)."""
     emit(Notice("the test set is empty: only the header is written", "warning"))
     if sample is not None:
-        return sample
+        return Answer(sample)
     task = plan.competition.task
     form = plan.manifest.catalog.build("submission", plan.manifest.values["submission"], task=task, sample=None)
     frame = form([], np.zeros((0, task.outputs)))
-    return frame.rename(columns={frame.columns[0]: plan.competition.tables.id_column})
+    return Answer(frame.rename(columns={frame.columns[0]: plan.competition.tables.id_column}))
 
 
-def demand_folder(out: Path) -> None:
-    """Raises WorkspaceError: `out` has no folder that can be made; said before minutes of prediction."""
+def demand_folder(option: str, file: Path | None) -> None:
+    """Raises WorkspaceError: the file has no folder that can be made; said before minutes of prediction."""
+    if file is None:
+        return
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WorkspaceError(f"--out {out}: {out.parent} cannot be made ({error.strerror}).") from error
+        raise WorkspaceError(f"{option} {file}: {file.parent} cannot be made ({error.strerror}).") from error

@@ -143,6 +143,12 @@ def examples_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "experiments"
 
 
+def competitions_folder() -> Path:
+    """Where the forms of known competitions lie."""
+    inside = Path(__file__).parent / "competitions"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "competitions"
+
+
 def runs_from_checkout() -> bool:
     """Whether comp's own plugins can be edited, so that their sources count for digests."""
     return not (Path(__file__).parent / "plugins").is_dir()

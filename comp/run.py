@@ -30,6 +30,7 @@ from comp.plan import RunPlan, describe_test_set, open_loggers, open_run, plan_r
 from comp.project import Project
 from comp.report.html import write_report
 from comp.runs import FULL, fold_folder, read_fold
+from comp.shown import look_at_files, look_in_stores, show_run
 
 if TYPE_CHECKING:
     from comp.material import AskTeachers, Material
@@ -82,12 +83,13 @@ def run_experiment(
     again += (f" --only {','.join(map(str, only))}" if only is not None else "") + " --full" * full + " --debug" * debug
     with open_readers(plan, emit, again) as tell, catch_stop() as stop:
         started = time.monotonic()
-        train_folds(plan, wanted, tell, stop)
+        material = train_folds(plan, wanted, tell, stop)
         scores = merge_run(plan)
         complete = plan.run.complete
         tell(RunFinished(complete, scores or {}, time.monotonic() - started))
     units = unit_table(plan.competition.tables)
-    write_report(plan.run.folder, units["id"].to_numpy(dtype=object), encode_targets(plan.competition.task, units))
+    shown = show_run(plan, look_in_stores(material) if material else look_at_files(plan.competition.tables))
+    write_report(plan.run.folder, units["id"].to_numpy(dtype=object), encode_targets(plan.competition.task, units), shown)
     return RunResult(plan.run.digest, plan.run.folder, complete, scores)
 
 
@@ -119,8 +121,11 @@ def choose_folds(plan: RunPlan, only: Sequence[int] | None, full: bool) -> list[
     return [*chosen, *([FULL] if full else [])]
 
 
-def train_folds(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable[[], bool]) -> None:
-    """Train every wanted fold that is neither complete nor in another process's hands; wait for those that are."""
+def train_folds(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable[[], bool]) -> Material | None:
+    """Train every wanted fold that is neither complete nor in another process's hands; wait for those that are.
+
+    Returns what they were trained from; None where there was nothing to train.
+    """
     pending = []
     for fold in wanted:
         if read_fold(fold_folder(plan.run.folder, fold)):
@@ -150,6 +155,7 @@ def train_folds(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable
             pending.remove(fold)
         finally:
             lock.release()
+    return material
 
 
 def open_all(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable[[], bool]) -> Material:

@@ -125,7 +125,7 @@ def score_locally(plan: RunPlan, frame: pd.DataFrame) -> dict[str, float]:
     spec = plan.manifest.values["leaderboard"]
     if not spec:
         return {}
-    leaderboard = plan.manifest.catalog.build("leaderboard", spec, root=plan.project.root)
+    leaderboard = plan.manifest.catalog.build("leaderboard", spec, root=plan.project.root, tables=plan.competition.tables)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "submission.csv"
         frame.to_csv(file, index=False)

@@ -5,7 +5,8 @@ What the targets mean is competition's business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ PROBABILITY_FORMS = ("probabilities", "probability")
 
 LONG_FORMS = ("long",)
 """Submission plugins whose columns are no answers of one target each."""
+
+WHOLE = re.compile(r"\d+")
 
 
 def check_tables(tables: Tables) -> list[str]:
@@ -76,6 +79,8 @@ def check_weight(tables: Tables) -> list[str]:
 def check_sample(task: Task, tables: Tables, form: Mapping[str, Any]) -> list[str]:
     """No label that only the sample submission knows, in its cells or as the header of a probability.
 
+    Where classes are numbers with gaps between them, another number is no misspelling: describe_fillers tells of it.
+
     Args:
         form: the manifest's `submission`, which says whether the cells of the sample are classes as training writes them.
     """
@@ -88,7 +93,32 @@ def check_sample(task: Task, tables: Tables, form: Mapping[str, Any]) -> list[st
         return (
             [f"{len(strange)} columns of the sample are no class of the training table: {name_few(strange)}"] if strange else []
         )
-    faults: list[str] = []
+    return [
+        f"{text}; if they are only fillers, correct them in a copy of the sample"
+        for text, is_gap in list_strange_cells(task, tables, form)
+        if not is_gap
+    ]
+
+
+def describe_fillers(task: Task, tables: Tables, form: Mapping[str, Any]) -> list[str]:
+    """What no training row has in the sample, where classes are numbers with gaps, or each of its rows is the same.
+
+    Args:
+        form: as check_sample.
+    """
+    if tables.sample is None or form.get("use") in LONG_FORMS or form.get("write", "class") != "class":
+        return []
+    return [f"{text}; they will never be answered" for text, is_gap in list_strange_cells(task, tables, form) if is_gap]
+
+
+def list_strange_cells(task: Task, tables: Tables, form: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """What the sample's cells hold that is no class, target by target; and whether that is no fault.
+
+    It is none where these and the classes are numbers with gaps, or where every row of the sample holds the same word.
+    """
+    sample = tables.sample
+    assert sample is not None
+    answers = [column for column in sample.columns if column != tables.id_column]
     for target in task.targets:
         column = target.name if target.name in answers else answers[0] if len(answers) == len(task.targets) == 1 else None
         if (
@@ -98,16 +128,20 @@ def check_sample(task: Task, tables: Tables, form: Mapping[str, Any]) -> list[st
             or (target.kind == "multilabel" and target.separator is None)
         ):
             continue
-        cells = sample[column].unique()
-        strange = [cell for cell in cells if not set(split_answer(cell, target)) <= set(target.classes)]
-        rows = sample[sample[column].isin(strange)]
+        known = set(target.classes)
+        parts = {cell: split_answer(cell, target) for cell in sample[column].unique()}
+        strange = list(dict.fromkeys(part for cell in parts.values() for part in cell if part not in known))
         if strange:
-            faults.append(
-                f"the sample knows {len(strange)} values of {column!r} that no training row has: {name_few(strange)} "
-                f"({tables.id_column} {rows[tables.id_column].iloc[0]}); "
-                "if they are only fillers, correct them in a copy of the sample"
-            )
-    return faults
+            cells = [cell for cell, labels in parts.items() if not known.issuperset(labels)]
+            first = sample[tables.id_column][sample[column].isin(cells)].iloc[0]
+            text = f"the sample knows {len(strange)} values of {column!r} that no training row has: {name_few(strange)}"
+            numbers = all(map(WHOLE.fullmatch, known.union(strange)))
+            gappy = numbers and max(map(int, known)) - min(map(int, known)) >= len(known)
+            # What stands in every row says nothing of the answers, unless it is a class in other letters, or a class's number.
+            alike = {name.strip().lower() for name in known} & {name.strip().lower() for name in strange}
+            same_sort = all(map(WHOLE.fullmatch, known)) == all(map(WHOLE.fullmatch, strange))
+            filler = len(sample) > 1 and len(parts) == 1 and same_sort and not alike
+            yield f"{text} ({tables.id_column} {first})", gappy or filler
 
 
 def find_strange_headers(columns: Sequence[str], classes: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ Nothing of the workspace's own tables is needed. What is done with them is comp.
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,10 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from comp.api import Tables
+from comp.api import PICTURES, Tables
 from comp.catalog import Catalog
 from comp.errors import DataError
-from comp.plan import IMAGE_ENDINGS
+from comp.packed import is_packed, unpack_table
 from comp.tables import name_few
 
 
@@ -115,16 +116,21 @@ def index_names(paths: Sequence[str]) -> dict[str, list[str]]:
 
 
 def list_images(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
 
 
 def read_sample(file: Path) -> pd.DataFrame:
-    """A table as text.
+    """A table as text; it may be packed.
 
     Raises:
         DataError: it cannot be read.
     """
     try:
-        return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        return pd.read_csv(
+            io.BytesIO(unpack_table(file)[1]) if is_packed(file.name) else file,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+        )
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read as a table: {error}") from error

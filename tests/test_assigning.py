@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from comp.assigning import add_units, keep_numbers, place_units
+from comp.api import Units
+from comp.assigning import add_units, find_balanced, keep_numbers, place_units
 from comp.catalog import build_catalog
 from comp.competition import open_competition
 from comp.errors import FoldsError
@@ -151,6 +152,31 @@ def test_place_units_by_group_then_class_then_size():
 
 def test_place_units_leaves_a_class_that_is_never_held_out():
     assert place_units(np.array([-1, 0, 1, -2, -2]), np.array([1, 0, 0, 1, 0]), np.arange(5), 2).tolist() == [-1, 0, 1, -1, 0]
+
+
+def test_a_unit_that_comes_later_goes_where_what_the_split_balances_is_rarest():
+    """By class u4 (class 1) would go to fold 0, which has none; by its band (b) to fold 1, where b is rarer."""
+    table = pd.DataFrame({"id": [f"u{i}" for i in range(5)], "band": list("bbaab")})
+    units = Units(table, np.array([0, 0, 0, 1, 1]), np.zeros((5, 0), np.float32), np.zeros((5, 0)))
+    stored = pd.DataFrame({"id": [f"u{i}" for i in range(4)], "fold": [0, 0, 0, 1]})
+    rule, catalog = {"use": "stratified", "folds": 2, "seed": 1}, build_catalog(None)
+    found = [add_units(catalog, rule | by, units, stored, Path("f.csv"))["fold"].iloc[-1] for by in ({}, {"by": ["band"]})]
+    assert found == [0, 1]
+
+
+@pytest.mark.parametrize("by", ["patient", 3, [], [1, 2], {"a": 1}])
+def test_what_another_plugins_by_means_is_its_own_business(by):
+    units = Units(pd.DataFrame({"id": ["u0", "u1"], "p": ["x", "y"]}), np.array([1, 0]), np.zeros((2, 0)), np.zeros((2, 0)))
+    assert find_balanced(units, {"use": "mine", "seed": 1, "by": by}).tolist() == [1, 0]
+
+
+def test_a_column_to_balance_that_has_gone_is_named(project):
+    split = "split={use: stratified, folds: 3, by: [band]}"
+    write_rows(project.root, "aab" * 10, band=["x", "y"] * 15)
+    folds_of(project, split)
+    write_rows(project.root, "aab" * 10 + "a")
+    with pytest.raises(FoldsError, match="split.by: no column 'band'; the training table has row_id, id, image, y, file"):
+        folds_of(project, split)
 
 
 def test_units_that_a_file_lacks_are_appended(project):

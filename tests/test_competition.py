@@ -62,6 +62,9 @@ def test_kind_as_stated():
     tables = make_tables({"grade": ["0", "1", "2", "3"]})
     assert work_out_task(tables, "ordinal").target.classes == ("0", "1", "2", "3")
     assert work_out_task(tables, "regression").target.classes == ()
+    # How many classes there are is counted: a corrected target may have more than the one before it.
+    for labels in (["0", "1", "2"] * 4, [f"w_{number}" for number in range(30)], ["a", "b"] * 40 + ["c"] * 5):
+        assert work_out_task(make_tables({"grade": labels}), "binary").kind == "multiclass"
 
 
 def test_several_columns():
@@ -82,7 +85,11 @@ def test_sets_in_one_column():
     ("values", "kind", "message"),
     [
         (["a", "a"], None, "the training table has 1: 'a'"),
+        (["a", "a"], "binary", "is binary, which takes 2 classes; the training table has 1: 'a'"),
         (["a", "b", "c"], "binary", "is binary, which takes 2 classes; the training table has 3: 'a', 'b', 'c'"),
+        (["0", "1"] * 50 + ["01"] * 20, "binary", r"has 3: '0', '1', '01' \('01' in 20 of 120 rows\); mend them, or remove"),
+        (["yes", "no", "Yes "] * 20, "binary", "the training table has 3: 'yes', 'no', 'Yes '"),
+        (["a", "b"] * 40 + ["c"] * 4, "binary", r"'c' in 4 of 84 rows"),
         (["a", "b"], "multilabel", "name the columns of all labels in dataset.target"),
         (["a", "b"], "multiclas", "task.kind is 'multiclas'; wanted one of binary, multiclass"),
     ],

@@ -145,3 +145,19 @@ def test_facts_that_are_wrong_or_missing_count_as_unknown() -> None:
 )
 def test_stated_values_of_a_wrong_type_do_not_matter_here(stated: dict[str, Any]) -> None:
     assert work_out(PACS, **stated)["train"]["epochs"] == 20
+
+
+def test_the_target_that_flags_become_is_one_of_those_that_kinds_are_said_of() -> None:
+    kinds = {"class": "multiclass", "x": "regression"}
+    dataset = {"target": ["cat", "dog"], "one_hot": "class", "auxiliary": ["x"]}
+    facts = read_facts({"kind": "multitarget", "targets": kinds}, dataset)
+    assert facts.targets == kinds
+    assert choose_loss(facts, "accuracy") == {"class": {"use": "cross_entropy", "smoothing": 0.1}, "x": {"use": "mse"}}
+    alone = read_facts({"kind": "multitarget", "targets": kinds}, dataset | {"auxiliary": []})
+    assert alone == Facts(targets={"class": "multiclass"})
+
+
+@pytest.mark.parametrize("auxiliary", [5, "x", None])
+def test_auxiliary_targets_of_a_wrong_type_do_not_matter_here(auxiliary: Any) -> None:
+    stated = {"targets": {"y": "binary", "x": "regression"}}
+    assert read_facts(stated, {"target": "y", "auxiliary": auxiliary}).targets == {"y": "binary"}

@@ -87,6 +87,32 @@ def test_a_metric_that_selects_trains_again(project: Project, selecting: str) ->
     assert load(project, selecting, "metric={use: macro_f1}").digest({}) != load(project, selecting).digest({})
 
 
+@pytest.mark.parametrize("selecting", ["train.patience=3", "train.select=best", *(f"scheduler={spec}" for spec in PLATEAUS)])
+def test_where_the_loss_selects_another_metric_trains_nothing_anew(project: Project, selecting: str) -> None:
+    sets = (selecting, "train.monitor=loss")
+    assert not load(project, *sets).selects_epoch()
+    assert load(project, *sets, "metric={use: macro_f1}").digest({}) == load(project, *sets).digest({})
+    assert load(project, *sets).digest({}) != load(project, selecting).digest({})
+
+
+def test_where_nothing_selects_it_does_not_matter_what_would(project: Project) -> None:
+    assert load(project, "train.monitor=loss").digest({}) == load(project).digest({})
+
+
+def test_the_metric_is_looked_at_as_before_one_could_say_so(project: Project) -> None:
+    for sets in ((), ("train.patience=3",)):
+        assert "monitor" not in load(project, *sets).relevant()["stages"][0]["train"]
+
+
+@pytest.mark.parametrize("stage", ["patience: 3", "select: best"])
+def test_it_matters_for_all_stages_where_one_selects(project: Project, stage: str) -> None:
+    both = [
+        f"stages=[{{name: a, epochs: 1, train: {{monitor: {what}}}}}, {{name: b, epochs: 2, train: {{{stage}}}}}]"
+        for what in ("metric", "loss")
+    ]
+    assert len({load(project, text).digest({}) for text in both}) == 2
+
+
 def test_a_stage_that_starts_from_the_best_selects(project: Project) -> None:
     stages = "stages=[{name: a, epochs: 1}, {name: b, epochs: 2, start: best}]"
     assert load(project, stages).selects_epoch()

@@ -99,3 +99,16 @@ def test_what_a_digest_covers(opened, tiny) -> None:
     after = open_further(manifest, competition)
     assert after.contents()["extra.0"] != before["extra.0"] and "fixes" in after.contents()
     assert after.count() == {"extra_rows": 1, "dropped": 1, "relabelled": 0} and len(after.describe()) == 2
+
+
+def test_beside_classes_in_columns_of_their_own_they_have_one_column(opened) -> None:
+    file = opened.data / "train.csv"
+    header, *rows = file.read_text().split()
+    names = sorted({row.split(",")[1] for row in rows})
+    flags = [",".join(str(int(row.split(",")[1] == name)) for name in names) for row in rows]
+    lines = [f"{row},{marks}" for row, marks in zip(rows, flags, strict=True)]
+    file.write_text("\n".join([",".join([header, *names]), *lines]) + "\n")
+    one, two, *_ = opened.names
+    sets = (f"dataset.target={names}", "dataset.one_hot=state")
+    (extra,) = opened("{table: more.csv, images: test}", f"name,state\n{one},2\n{two},0\n", *sets)
+    assert extra.tables.targets == ("state",) and extra.tables.train["state"].tolist() == ["2", "0"]

@@ -12,13 +12,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
-    0: ["errors", "api"],
+    0: ["errors", "api", "packed", "formula"],
     1: ["project", "source", "keys", "signature", "closure", "catalog"],
     2: [
         "events", "marked", "defaults", "families", "layers", "checking", "combinations", "digest", "manifest",
         "competition", "units", "assigning", "folds", "lineage",
         "ids", "parquet", "predictions", "views", "scores", "bootstrap", "crossfit", "judges", "post",
-        "blends", "submission", "sample", "ledger", "images", "decoding", "store",
+        "unsettled",
+        "blends", "submission", "sample", "ledger", "images", "decoding", "pictures", "store",
         "store_build", "runs", "tables", "rare", "aggregate", "steps", "extra", "fixes", "further", "lookalikes",
     ],
     3: ["engine", "report"],

@@ -64,6 +64,7 @@ def test_folds_are_made_once_and_read_back(project):
         "folds": 5,
         "seed": 42,
         "group": None,
+        "by": None,
         "rare": "spread",
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,14 @@ def test_merge() -> None:
     assert unmark(below) == {"a": {"x": 1, "y": 2}, "b": [1, 2], "c": {"use": "p", "k": 1}}
 
 
+def test_merge_of_a_mapping_that_holds_a_plugin() -> None:
+    """`model: {backbone: {use: …}}` changes the backbone of that model; only a loss may be a mapping of targets."""
+    below = parse("model: {use: autoencoder, widths: [16, 8], backbone: {use: cnn, hidden: 64}}\nloss: {use: focal, gamma: 1}\n")
+    found = unmark(merge(below, parse("model: {backbone: {use: timm, arch: vgg19}}\nloss: {label: {use: focal}}\n")))
+    assert found["model"] == {"use": "autoencoder", "widths": [16, 8], "backbone": {"use": "timm", "arch": "vgg19"}}
+    assert found["loss"] == {"label": {"use": "focal"}}
+
+
 def test_merge_null() -> None:
     below, floor = mark({"a": {"use": "p", "x": 5}, "b": 1}, DEFAULT), mark({"a": {"use": "p", "x": 7}}, DEFAULT)
     over = parse("a: {x: null}\nb: null\nc: {d: null, e: 1}\n")
@@ -79,3 +88,13 @@ def test_an_alias_may_repeat_a_value() -> None:
 def test_korean_stays_readable() -> None:
     assert write_yaml({"about": "고래"}) == "about: 고래\n"
     assert "\\" in write_yaml({"about": "a\x85b"})
+
+
+@pytest.mark.parametrize("text", ["image: {size:48}", "{use: focal, gamma:3}", "augment: [{use: light, crop:0.8}]"])
+def test_a_colon_without_a_space_is_said(text):
+    faults = parse_yaml(text, "m.yaml")[1]
+    assert len(faults) == 1 and "a colon wants a space after it: " in faults[0].message
+
+
+def test_colons_in_quotes_and_values_are_text():
+    assert parse_yaml('{"a:b": , c: d:e, f: null}', "m.yaml")[1] == []

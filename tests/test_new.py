@@ -201,6 +201,21 @@ def test_from_an_example(project, tmp_path, monkeypatch):
     assert load_manifest(project, "mine").values["train"]["epochs"] == 8
 
 
+def test_an_example_under_its_own_name_is_a_copy_that_its_children_extend(project, tmp_path, monkeypatch):
+    shipped = tmp_path / "shipped"
+    for name, text in (("first", "train: {epochs: 8}\nseed: 3\n"), ("second", "extends: first\nseed: 4\n")):
+        (shipped / name).mkdir(parents=True)
+        (shipped / name / "manifest.yaml").write_text(text)
+    monkeypatch.setattr("comp.project.examples_folder", lambda: shipped)
+    monkeypatch.setattr("comp.catalog.examples_folder", lambda: shipped)
+    assert "extends" not in read(create_experiment(project, "first", "first", ["train.epochs=9", "about=mine"]))
+    own = load_manifest(project, "first")
+    assert (own.values["train"]["epochs"], own.values["seed"], own.values["about"], own.parents) == (9, 3, "mine", ())
+    create_experiment(project, "second", "second")
+    child = load_manifest(project, "second")
+    assert (child.values["train"]["epochs"], child.values["seed"], child.parents) == (9, 4, ("first",))
+
+
 # ---- the rest ------------------------------------------------------------------------------------------------------------
 
 

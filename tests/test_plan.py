@@ -37,6 +37,19 @@ def test_opened_again_it_keeps_its_age(plan):
     assert open_run(plan).run.made_at == open_run(plan).run.made_at
 
 
+@pytest.mark.parametrize(("left", "wanted"), [(".lock", 3), ("last.ckpt", 1), ("seed0/last.ckpt", 1)])
+def test_a_corrected_fact_counts_until_a_fold_has_begun(tiny, plan, left, wanted):
+    folder = open_run(plan).run.folder
+    file = folder / "fold1" / left
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    tiny.edit("competition.yaml", "channels: 1", "channels: 3")
+    again = plan_run(tiny.project, load_manifest(tiny.project, "exp001"))
+    assert again.run.folder == folder and open_run(again).run.state["form"]["channels"] == wanted
+    assert json.loads((folder / "environment.json").read_text())["form"]["channels"] == wanted
+    assert f"channels: {wanted}" in (folder / "manifest.resolved.yaml").read_text()
+
+
 def test_debug_begins_anew(tiny):
     plan = plan_run(tiny.project, load_manifest(tiny.project, "exp001"), debug=True)
     first = open_run(plan)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import re
 import shutil
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,6 +64,9 @@ def test_a_sample_says_order_and_form(tiny_run):
     found = predict(tiny_run, tiny_run.data / "test", "--sample", tiny_run.data / "sample.csv")
     sample = pd.read_csv(tiny_run.data / "sample.csv", dtype=str)
     assert list(found["name"]) == list(sample["name"]) and list(found.columns) == ["name", "label"]
+    packed = tiny_run.data / "sample.csv.gz"
+    packed.write_bytes(gzip.compress((tiny_run.data / "sample.csv").read_bytes()))
+    pd.testing.assert_frame_equal(predict(tiny_run, tiny_run.data / "test", "--sample", packed), found)
 
 
 def test_todays_tta_counts(tiny_run):
@@ -128,3 +135,37 @@ def test_weights_that_are_gone_are_named(tiny_run):
     (run_folder(tiny_run) / "fold1/last.safetensors").unlink()
     said = tiny_run.comp("predict", "exp001", "--test", tiny_run.data / "test", "--out", "out.csv")
     assert said.code == 2 and "fold1/last.safetensors is not there" in said.err
+
+
+def test_a_page_shows_the_images_with_what_is_predicted(tiny_run):
+    as_probabilities(tiny_run)
+    found = predict(tiny_run, tiny_run.data / "test", "--pictures", "pages/new.html").set_index("name")
+    text = (tiny_run.root / "pages/new.html").read_text()
+    shown = re.findall(r'<div class="id">(.*?)</div><div>(.*?)</div>', text)
+    assert dict(shown) == {name: f"{row.idxmax()} ({row.max():.0%})" for name, row in found.iterrows()}
+    pictures = [base64.b64decode(picture) for picture in re.findall(r'src="data:image/jpeg;base64,(.*?)"', text)]
+    assert len(pictures) == 12 and not re.search(r"https?://|<script", text)
+    # What lies beside an id is that id's own image.
+    name = shown[3][0]
+    drawn = cv2.imdecode(np.frombuffer(pictures[3], np.uint8), cv2.IMREAD_GRAYSCALE)
+    away = {}
+    for file in (tiny_run.data / "test").iterdir():
+        image = cv2.resize(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE), drawn.shape, interpolation=cv2.INTER_LINEAR)
+        away[file.stem] = np.abs(image.astype(float) - drawn).mean()
+    assert min(away, key=away.get) == name
+    counts = re.findall(r"<tr><td>(\d)</td>.*?<td>(\d+)</td><td>", text, re.S)
+    predicted = found.idxmax(axis=1)
+    assert [(digit, int(count)) for digit, count in counts] == [(digit, int((predicted == digit).sum())) for digit in "012"]
+
+
+def test_the_page_of_an_empty_test_set_says_so(tiny_run):
+    (tiny_run.root / "empty").mkdir()
+    said = tiny_run.comp("predict", "exp001", "--test", "empty", "--out", "out.csv", "--pictures", "page.html", "--json")
+    assert said.json["pictures"] == "page.html"
+    assert "The test set is empty" in (tiny_run.root / "page.html").read_text()
+
+
+def test_a_place_for_the_page_that_cannot_be_is_said_first(tiny_run):
+    (tiny_run.root / "file").write_text("")
+    said = tiny_run.comp("predict", "exp001", "--test", tiny_run.data / "test", "--out", "out.csv", "--pictures", "file/x.html")
+    assert said.code == 2 and "--pictures file/x.html" in said.err and not (tiny_run.root / "out.csv").exists()

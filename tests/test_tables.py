@@ -9,7 +9,7 @@ import pytest
 
 from comp.api import Tables
 from comp.competition import work_out_task
-from comp.tables import check_images, check_sample, check_tables
+from comp.tables import check_images, check_sample, check_tables, describe_fillers
 
 
 def make_tables(train: dict[str, list[str]], sample: dict[str, list[str]] | None = None, **more) -> Tables:
@@ -57,6 +57,31 @@ def test_a_label_that_only_the_sample_knows():
     assert fault.startswith("the sample knows 1 values of 'y' that no training row has: 'cow' (id t1)")
     assert sample_faults(["cat", "dog", "owl"], {"Predicted": ["cow"]})
     assert sample_faults(["cat", "dog", "owl"], {"y": ["cat owl"]}, separator=" ") == []
+    # The same word in every row is a filler; a class in other letters is none, nor is a number that stands for a class.
+    assert sample_faults(["cat", "dog", "owl"], {"y": ["cow", "cow"]}) == []
+    assert len(sample_faults(["cat", "dog", "owl"], {"y": ["Cat", "Cat"]})) == 1
+    assert len(sample_faults(["cat", "dog", "owl"], {"y": ["0", "0"]})) == 1
+
+
+def test_numbers_that_no_training_row_has_are_gaps_and_told():
+    def say(labels, cells, form="labels", **more) -> tuple[list[str], list[str]]:
+        tables = make_tables({"y": labels}, {"id": [f"t{i}" for i in range(len(cells))], "y": cells}, **more)
+        checked = work_out_task(tables), tables, {"use": form}
+        return check_sample(*checked), describe_fillers(*checked)
+
+    faults, told = say(["3", "17", "256"], ["17", "42", "99", "3"])
+    assert faults == []
+    assert told == ["the sample knows 2 values of 'y' that no training row has: '42', '99' (id t1); they will never be answered"]
+    faults, told = say(["0 2", "2 5", "5"], ["0 1 2"], "multilabel", separator=" ")
+    assert faults == [] and "1 values of 'y' that no training row has: '1' (id t0)" in told[0]
+    assert say(["3", "17", "256"], ["3 17 256"], "topk") == ([], [])
+    faults, told = say(["3", "17", "256"], ["cat"])
+    assert len(faults) == 1 and told == []
+    faults, told = say(["0", "1", "2"], ["4"])
+    assert len(faults) == 1 and told == [], "0, 1, 2 have no gaps: 4 is another numbering"
+    faults, told = say(["cat", "17", "256"], ["4"])
+    assert len(faults) == 1 and told == []
+    assert say(["3", "17", "256"], ["42"], "probability") == ([], [])
 
 
 @pytest.mark.parametrize("cells", [["cat"], [""], ["cat dog owl"]])

@@ -41,7 +41,7 @@ def wheel(tmp_path_factory) -> Path:
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     for name in ("setup.cfg", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source / name)
-    for name in ("comp", "plugins", "experiments"):
+    for name in ("comp", "plugins", "experiments", "competitions"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "runs", "debug", "exp[0-9]*"))
     for left in ("exp001/manifest.yaml", "exp001/mine.py", "digits_cnn/runs/0a1b2c3d/manifest.resolved.yaml"):
         file = source / "experiments" / left
@@ -69,8 +69,13 @@ def test_it_holds_the_package_the_plugins_and_the_examples_and_nothing_of_a_work
     ours = {name for name in names if ".dist-info/" not in name}
     packages = [path for top in ("comp", "plugins") for path in (ROOT / top).rglob("*") if path.suffix in (".py", ".j2")]
     expected = {path.relative_to(ROOT).as_posix().replace("plugins/", "comp/plugins/", 1) for path in packages}
-    examples = {"__init__.py", "digits_cnn/manifest.yaml", "digits_cutmix/manifest.yaml"}
-    assert ours == expected | {f"comp/examples/{name}" for name in examples}
+    shipped = [file.parent.name for file in (ROOT / "experiments").glob("*/manifest.yaml")]
+    examples = {f"{name}/manifest.yaml" for name in shipped if not re.match(r"exp\d", name)}
+    assert {"digits_cnn/manifest.yaml", "paintings/manifest.yaml", "whales/manifest.yaml"} <= examples
+    forms = {file.name for file in (ROOT / "competitions").glob("*.yaml")}
+    assert len(forms) == 23
+    expected |= {"comp/examples/__init__.py", *(f"comp/examples/{name}" for name in examples)}
+    assert ours == expected | {"comp/competitions/__init__.py", *(f"comp/competitions/{name}" for name in forms)}
 
 
 def test_its_metadata_says_what_it_is_and_needs(wheel):

@@ -42,6 +42,13 @@ def complete_experiments(ctx: click.Context, param: click.Parameter, incomplete:
         return []
 
 
+def complete_slugs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The competitions whose form comp knows."""
+    from comp.project import competitions_folder
+
+    return sorted(path.stem for path in competitions_folder().glob(f"{incomplete}*.yaml"))
+
+
 def experiment_argument(function: F) -> F:
     return argument("name", "an experiment, as in exp042", shell_complete=complete_experiments)(function)
 

@@ -112,8 +112,16 @@ def score_command(reference: str, metric: str | None, as_json: bool) -> None:
     show_default=True,
     help="What an image that cannot be read means: an error, or the prediction of a mean image.",
 )
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PAGE",
+    help="Also write an HTML page of some of the images with what is predicted for them.",
+)
 @json_option
-def predict_command(reference: str, test: Path, sample: Path | None, out: Path, on_bad_image: str, as_json: bool) -> None:
+def predict_command(
+    reference: str, test: Path, sample: Path | None, out: Path, on_bad_image: str, pictures: Path | None, as_json: bool
+) -> None:
     """Predict images that were not there when the run was made.
 
     Needs the run's weights only; neither the training images nor their tables are read.
@@ -123,7 +131,7 @@ def predict_command(reference: str, test: Path, sample: Path | None, out: Path, 
 
     project = find_project()
     with open_view(as_json) as view:
-        summary = predict_new(project, reference, test, sample, out, on_bad_image, view)
+        summary = predict_new(project, reference, test, sample, out, on_bad_image, view, pictures)
     if as_json:
         print_json(summary)
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from comp.cli.options import argument, complete_experiments, experiment_argument, json_option, sets_option
+from comp.cli.options import argument, complete_experiments, complete_slugs, experiment_argument, json_option, sets_option
 from comp.cli.output import print_json, print_lines, relative
 
 if TYPE_CHECKING:
@@ -27,21 +27,39 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="The competition's files: train.csv and images, or a folder per class. Without it: scikit-learn's digits.",
 )
+@click.option(
+    "--competition",
+    "slug",
+    metavar="SLUG",
+    shell_complete=complete_slugs,
+    help="A competition that comp knows (or the beginning of its name): its form is taken instead of guessed.",
+)
 @json_option
-def init_command(folder: Path | None, data: Path | None, as_json: bool) -> None:
+def init_command(folder: Path | None, data: Path | None, slug: str | None, as_json: bool) -> None:
     """Make a workspace: work out competition.yaml from the data.
 
-    Says what it concluded and why. What it could not be sure of stands as a question in the file.
+    Says what it concluded and why. What it could not be sure of stands as a question in the file; where a key is "?", write the
+    answer there, and `comp init` again concludes the rest.
     """
     from comp.init import init_workspace
 
-    report = init_workspace(folder or Path.cwd(), data.absolute() if data else None)
+    report = init_workspace(folder or Path.cwd(), data.absolute() if data else None, slug)
     if as_json:
-        print_json({"file": report.file, "conclusions": report.conclusions, "questions": len(report.questions)})
+        found = {"file": report.file, "conclusions": report.conclusions, "questions": len(report.questions)}
+        print_json({**found, "experiment": report.experiment and report.experiment.name, "fault": report.fault})
         return
     print_lines(describe_conclusions(report))
     go = f"cd {folder} && " if folder and folder.resolve() != Path.cwd() else ""
-    click.echo(f"wrote {relative(report.file)}; next: {go}comp new exp001")
+    click.echo(f"wrote {relative(report.file)}; next: {name_next(report, go)}")
+
+
+def name_next(report: InitReport, go: str) -> str:
+    """What to do after init."""
+    from comp.unsettled import UNKNOWN
+
+    if report.fault or any(note.value == UNKNOWN for note in report.conclusions):
+        return f"settle the questions in it, then {go}comp init"
+    return f"{go}comp check {report.experiment.name}" if report.experiment else f"{go}comp new exp001"
 
 
 def describe_conclusions(report: InitReport) -> list[str]:

@@ -21,6 +21,7 @@ from comp.scores import score_rows
 from comp.views import PLAIN, name_views
 
 if TYPE_CHECKING:
+    from comp.engine.features import StoredFeatures
     from comp.engine.job import FoldJob
 
 Validated = tuple[float | None, dict[str, float], np.ndarray | None]
@@ -46,18 +47,31 @@ class Answers:
 
         return predict_views(network, self.fabric, rows, views, self.batch, progress)
 
-    def validate(self, network: nn.Module) -> Validated:
-        """The held-out rows' plain view; nothing where there are none (`full`)."""
+    def validate(self, network: nn.Module, features: StoredFeatures | None = None) -> Validated:
+        """The held-out rows' plain view; nothing where there are none (`full`). `features`: those of the network's backbone."""
         held_out = self.job.held_out
         if held_out is None or not len(held_out):
             return None, {}, None
-        outputs = self.predict(network, held_out, {PLAIN: None}, "held-out")[PLAIN]
+        if features:
+            outputs = features.answer(network, held_out, self.batch.size)
+        else:
+            outputs = self.predict(network, held_out, {PLAIN: None}, "held-out")[PLAIN]
         targets = {name: torch.as_tensor(values) for name, values in held_out.targets.items()}
         losses = self.losses(torch.as_tensor(outputs), targets)
         loss = float(torch.stack([part.double().mean() for part in losses.values()]).mean())
         probabilities = link_outputs(outputs, self.job.task, self.links)
         name = self.job.manifest.values["metric"]["use"]
         return loss, score_rows(self.job.task.scored, name, self.job.metrics, held_out.targets, probabilities), outputs
+
+    def orient(self, scores: Mapping[str, float]) -> float | None:
+        """The deciding score, such that greater is better; None without one."""
+        headline = next(iter(scores.values()), None)
+        greater = next(iter(self.job.metrics.values())).greater_is_better
+        return None if headline is None else headline if greater else -headline
+
+    def monitor(self, what: str, loss: float | None, scores: Mapping[str, float]) -> float | None:
+        """What `train.monitor` names, such that greater is better; None without held-out rows."""
+        return self.orient(scores) if what == "metric" else None if loss is None else -loss
 
 
 def build_views(manifest: Manifest, image: ImageSpec) -> dict[str, View]:

@@ -32,7 +32,7 @@ class Progress:
         loss_sum, rows: running sum of row losses in the current epoch, and of how many rows.
         part_sums: the same by target.
         history: one record per finished epoch of the fold, as EpochFinished carries it.
-        best_score, best_epoch: the best held-out score so far and its epoch in the fold (-1: none).
+        best_score, best_epoch: the best so far of what train.monitor names (greater is better), its epoch in the fold (-1: none).
         elapsed_s: time spent training, over all resumptions.
     """
 

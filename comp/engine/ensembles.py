@@ -17,6 +17,7 @@ from comp.api import Batch, EnsembleJob
 from comp.engine.device import seed_torch
 from comp.engine.network import ClassCounts, Network, build_network
 from comp.engine.randomness import derive_seed, make_generator
+from comp.engine.samples import Samples
 from comp.engine.stage import TICK_S, Stage
 from comp.errors import PluginError, RunError, RunInterrupted
 from comp.events import Emit, EpochFinished, Notice, StepFinished
@@ -40,13 +41,18 @@ class EnsembleNetwork(nn.Module):
         return self.members(images)
 
 
-def fit_ensemble(job: FoldJob, fabric: Fabric, stage: Stage, emit: Emit) -> tuple[EnsembleNetwork, PassReport]:
+def fit_ensemble(job: FoldJob, fabric: Fabric, stage: Stage, emit: Emit, samples: Samples) -> tuple[EnsembleNetwork, PassReport]:
     """Let the manifest's ensemble train its members on this fold. Returns the network, and what it told, yet to be finished.
+
+    `samples` looks at every batch.
 
     Raises:
         RunInterrupted: a stop was asked for; the fold starts anew, and the message says so.
         RunError: the loss is no longer a number.
+        PluginError: model or head add to the loss, which a loop of its own cannot honour.
     """
+    if stage.penalties:
+        raise PluginError("the ensemble has a training loop of its own, which adds no penalty to the loss: set head.l2: 0")
     values = job.manifest.values
     ensemble = job.manifest.catalog.build("ensemble", values["ensemble"], task=job.task)
     epochs = stage.context.stage["epochs"]
@@ -55,7 +61,7 @@ def fit_ensemble(job: FoldJob, fabric: Fabric, stage: Stage, emit: Emit) -> tupl
     seed_torch(derive_seed(values["seed"], job.fold, "ensemble"), fabric.device)
     given = EnsembleJob(
         make_network=member_maker(job, fabric, stage),
-        batches=pass_batches(stage),
+        batches=samples.watch_batches(pass_batches(stage)),
         batches_per_epoch=stage.batches,
         rows=stage.epoch_rows,
         loss=lambda outputs, targets: torch.stack(list(stage.losses(outputs.float(), targets).values())).mean(dim=0),

@@ -20,12 +20,14 @@ from comp.engine.answers import Answers, build_views
 from comp.engine.checkpoint import Progress, copy_state, load_checkpoint, load_initial, save_checkpoint, save_weights
 from comp.engine.drawings import draw_reconstructions
 from comp.engine.ensembles import fit_ensemble
+from comp.engine.features import open_features
 from comp.engine.gather import Gathering
 from comp.engine.job import FoldJob
 from comp.engine.lessons import gather_rows
 from comp.engine.losses import count_classes
 from comp.engine.network import ClassCounts, Network, build_network
 from comp.engine.predict import fit_head
+from comp.engine.samples import watch_stage
 from comp.engine.sizes import plan_stage_image, without_weights
 from comp.engine.stage import Stage, StageContext
 from comp.engine.tabular import TableEncoder, encode_rows, fit_encoder, write_encoder
@@ -107,12 +109,15 @@ class FoldTraining:
             if self.saved:
                 stage.restore(self.saved)
                 self.saved = None
+            samples = watch_stage(self.job.folder, stage)
             while not self.is_over(stage):
                 self.run_epoch(stage)
+            samples.write()
             shown = self.job.held_out or self.job.train
             draw_reconstructions(stage.predictor, self.fabric, shown, self.job.image.size, self.job.folder)
             if index == len(self.stages) - 1 or self.ended():
-                self.last_outputs = self.gathering.finish(stage, self.answers, self.last_outputs)
+                # A fold that goes on after its last epoch predicts from images, which gives other last bits than stored features.
+                self.last_outputs = self.gathering.finish(stage, self.answers, None if stage.features else self.last_outputs)
         finally:
             stage.close()
         self.network = stage.predictor
@@ -123,7 +128,9 @@ class FoldTraining:
             raise PluginError("the ensemble's members are given images alone; this model takes the table's columns, too")
         stage = self.open_stage(0)
         try:
-            self.network, passes = fit_ensemble(self.job, self.fabric, stage, self.emit)
+            samples = watch_stage(self.job.folder, stage)
+            self.network, passes = fit_ensemble(self.job, self.fabric, stage, self.emit, samples)
+            samples.write()
             loss, scores, self.last_outputs = self.answers.validate(self.network)
             self.progress.history = passes.finish(loss, scores)
         finally:
@@ -138,19 +145,21 @@ class FoldTraining:
         )
         if self.stages[index]["start"] == "best" and self.best_state is not None:
             self.network.load_state_dict(self.best_state)
+        if self.stages[index]["train"]["monitor"] != self.stages[index - 1]["train"]["monitor"]:
+            # A loss is no better or worse than a score.
+            self.progress.best_score, self.progress.best_epoch, self.best_state = None, -1, None
 
     def open_stage(self, index: int) -> Stage:
         stage, job = self.stages[index], self.job
         first_epoch = len(self.progress.history) - self.progress.epoch
         image = plan_stage_image(stage["image"], job.image)
         key, catalog = (*self.key, index), job.manifest.catalog
-        context = StageContext(
-            catalog, job.task, stage, image, job.fold, key, first_epoch, job.workers, self.emit, job.stop
-        )
+        context = StageContext(catalog, job.task, stage, image, job.fold, key, first_epoch, job.workers, self.emit, job.stop)
         others = {"held_out": job.held_out, "test": job.test}
         objective = catalog.build("objective", stage["objective"], task=job.task)
         rows = gather_rows(objective, job.train, others, job.task, job.teach, job.fold, self.emit)
         opened = Stage(context, self.network, self.fabric, rows)
+        opened.features = open_features(opened, job.manifest, job.image.predict_size)
         self.emit(StageStarted(job.fold, stage["name"], stage["epochs"], opened.batches))
         return opened
 
@@ -174,7 +183,8 @@ class FoldTraining:
             return False
         if len(progress.history) - 1 - max(progress.best_epoch, stage.context.first_epoch) < patience:
             return False
-        self.emit(Notice(f"fold {self.job.fold}: no better score in {patience} epochs; stage '{settings['name']}' ends"))
+        what = "score" if settings["train"]["monitor"] == "metric" else "held-out loss"
+        self.emit(Notice(f"fold {self.job.fold}: no better {what} in {patience} epochs; stage '{settings['name']}' ends"))
         return True
 
     def ended(self) -> bool:
@@ -183,14 +193,11 @@ class FoldTraining:
     def finish_epoch(self, stage: Stage, samples_per_s: float) -> None:
         """Validate, tell, remember the best, and save from time to time."""
         progress, job = self.progress, self.job
-        loss, scores, self.last_outputs = self.answers.validate(stage.predictor)
-        headline = next(iter(scores.values()), None)
-        greater = next(iter(job.metrics.values())).greater_is_better
-        better = headline is not None and (
-            progress.best_score is None or (headline > progress.best_score if greater else headline < progress.best_score)
-        )
+        loss, scores, self.last_outputs = self.answers.validate(stage.predictor, stage.features)
+        seen = self.answers.monitor(stage.context.stage["train"]["monitor"], loss, scores)
+        better = seen is not None and (progress.best_score is None or seen > progress.best_score)
         if better:
-            progress.best_score, progress.best_epoch = headline, len(progress.history)
+            progress.best_score, progress.best_epoch = seen, len(progress.history)
             self.best_state = copy_state(stage.predictor)
         elapsed = progress.elapsed_s = time.monotonic() - self.started
         record = EpochFinished(
@@ -208,9 +215,8 @@ class FoldTraining:
             {name: value / max(1, progress.rows) for name, value in progress.part_sums.items()},
         )
         progress.history.append({"epoch": record.epoch, "scores": scores, "train_loss": record.train_loss, "held_out_loss": loss})
-        signed = None if headline is None else headline if greater else -headline
-        stage.scheduler.epoch(progress.epoch, signed)
-        self.gathering.add(record.epoch, stage.predictor, signed)
+        stage.scheduler.epoch(progress.epoch, seen)
+        self.gathering.add(record.epoch, stage.predictor, self.answers.orient(scores))
         progress.epoch += 1
         progress.batch = progress.rows = 0
         progress.loss_sum, progress.part_sums = 0.0, {}

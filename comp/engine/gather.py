@@ -59,12 +59,10 @@ class Gathering:
         if self.gatherer is None:
             return outputs
         network, job = stage.predictor, answers.job
-        greater = next(iter(job.metrics.values())).greater_is_better
 
         def judge(weights: Weights) -> float | None:
             network.load_state_dict(weights)
-            headline = next(iter(answers.validate(network)[1].values()), None)
-            return None if headline is None else headline if greater else -headline
+            return answers.orient(answers.validate(network)[1])
 
         def renew(weights: Weights) -> Weights:
             network.load_state_dict(weights)

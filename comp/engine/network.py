@@ -48,13 +48,14 @@ class Network(nn.Module):
         return images.permute(0, 3, 1, 2).to(torch.float32).mul_(self.scale).add_(self.shift)
 
     def forward(self, images: torch.Tensor, table: torch.Tensor | None = None, method: str | None = None) -> Any:
-        """Raw outputs (B, outputs); with `method`, what the backbone's method of that name gives.
+        """Raw outputs (B, outputs); with `method`, what the backbone's method of that name gives. `images` may be features
+        (B, F) already.
 
         Raises:
             PluginError: the backbone has no such method.
         """
         if method is None:
-            return self.head(self.encode(images, table))
+            return self.head(images if images.ndim == 2 else self.encode(images, table))
         function = getattr(self.backbone, method, None)
         if function is None:
             raise PluginError(f"the model ({type(self.backbone).__name__}) cannot {method}; take one that can")

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,10 +23,14 @@ from comp.engine.data import TrainLoader
 from comp.engine.device import free_memory, is_mixed, renew_scaler, seed_torch
 from comp.engine.losses import TaskLoss, build_losses, count_classes
 from comp.engine.network import Network, enter_training, freeze_parts
+from comp.engine.order import check_order
 from comp.engine.randomness import derive_seed, make_generator
 from comp.engine.rows import Rows
-from comp.errors import PluginError, RunError, RunInterrupted
+from comp.errors import RunError, RunInterrupted
 from comp.events import Emit, Notice, StepFinished
+
+if TYPE_CHECKING:
+    from comp.engine.features import StoredFeatures
 
 TICK_S = 0.1
 LOSS = ""  # beside the targets' names
@@ -68,7 +72,9 @@ class Step:
 
 
 class Stage:
-    """Trains a network; holds what must survive from step to step (optimizer, schedule, average of the weights)."""
+    """Trains a network; holds what must survive from step to step (optimizer, schedule, average of the weights).
+
+    `features`: what it learns from in place of images, where its backbone is frozen and shown the same in every epoch."""
 
     def __init__(self, context: StageContext, network: Network, fabric: Fabric, train: Rows) -> None:
         self.context, self.network, self.fabric, self.rows = context, network, fabric, train
@@ -87,6 +93,7 @@ class Stage:
         self.counts = count_classes(context.task, labels)
         self.losses: TaskLoss = build_losses(context.catalog, stage["loss"], context.task, labels, fabric.device)
         self.objective = build("objective", stage["objective"], task=context.task)
+        self.penalties = [part.penalty for part in network.modules() if callable(getattr(part, "penalty", None))]
         self.after_backward: Callable[[Network], None] | None = getattr(self.objective, "restore", None)
         self.mix = build("mix", stage["mix"], task=context.task) if stage["mix"] else None
         self.frozen = freeze_parts(network, stage["freeze"])
@@ -103,6 +110,7 @@ class Stage:
         renew_scaler(fabric)
         self.data = send_rows(train, fabric.device)
         self.loader = self.open_loader()
+        self.features: StoredFeatures | None = None
         self.micro_rows = self.batch_size
         self.group: list[Step] = []
         self.sums: dict[str, torch.Tensor] = {}
@@ -131,20 +139,9 @@ class Stage:
         Raises:
             PluginError: the sampler's answer is none.
         """
-        order = np.asarray(self.sampler(make_generator(*self.context.key, epoch, "order")))
-        if order.ndim != 1 or not len(order) or order.dtype.kind not in "iu" or order.min() < 0 or order.max() >= len(self.rows):
-            raise PluginError(
-                f"sampler '{self.context.stage['sampler']['use']}' answered {order.dtype} of shape {order.shape}; wanted (M,) "
-                f"int64 positions of the {len(self.rows)} training rows"
-            )
-        if len(order) > 1 and self.batch_size > 1 and len(order) % self.batch_size == 1:
-            order = order[:-1]  # one row is no batch: batch norm has nothing to divide by, and its step would be a full one
-        if self.epoch_rows not in (None, len(order)):
-            raise PluginError(
-                f"sampler '{self.context.stage['sampler']['use']}' answered {len(order)} rows for epoch {epoch} and "
-                f"{self.epoch_rows} for epoch 0; wanted the same number for every epoch: the schedule is made of it"
-            )
-        return order.astype(np.int64)
+        use = self.context.stage["sampler"]["use"]
+        answer = self.sampler(make_generator(*self.context.key, epoch, "order"))
+        return check_order(answer, use, len(self.rows), self.batch_size, epoch, self.epoch_rows)
 
     def train_epoch(self, progress: Progress) -> None:
         """One pass over the data, from the batch where `progress` stands.
@@ -157,7 +154,7 @@ class Stage:
         order = self.draw_order(progress.epoch)
         self.sums = {name: self.make_sum(value) for name, value in {LOSS: progress.loss_sum, **progress.part_sums}.items()}
         ticked, ticked_rows = time.monotonic(), progress.rows
-        for images, rows in self.loader.epoch(order, (*self.context.key, progress.epoch), progress.batch):
+        for images, rows in self.open_batches(order, progress):
             self.add(self.train_batch(images, rows, progress))
             progress.rows += len(rows)
             progress.batch += 1
@@ -170,10 +167,15 @@ class Stage:
                 raise RunInterrupted("stopped")
         self.tick(progress, 0.0)
 
+    def open_batches(self, order: np.ndarray, progress: Progress) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of an epoch from where `progress` stands: images, or (B, F) features where they are stored."""
+        if self.features is None:
+            return self.loader.epoch(order, (*self.context.key, progress.epoch), progress.batch)
+        return self.features.batches(self.rows, self.context.image.size, order, self.batch_size, progress.batch)
+
     def make_sum(self, value: float) -> torch.Tensor:
-        device = self.fabric.device
-        # MPS knows no float64.
-        return torch.tensor(value, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+        kind = torch.float32 if self.fabric.device.type == "mps" else torch.float64  # which MPS does not know
+        return torch.tensor(value, dtype=kind, device=self.fabric.device)
 
     def add(self, losses: list[Means]) -> None:
         for micro in losses:
@@ -228,7 +230,8 @@ class Stage:
             batch = self.make_batch(images, rows)
             mixed = self.mix(batch.images, generator) if self.mix else None
             loss, parts = self.objective(self.module, batch, mixed, self.losses)
-            self.fabric.backward(loss if len(rows) == group_rows else loss * (len(rows) / group_rows))
+            whole = sum((penalty() for penalty in self.penalties), loss)
+            self.fabric.backward(whole if len(rows) == group_rows else whole * (len(rows) / group_rows))
             if self.after_backward:
                 self.after_backward(self.network)
             losses.append({name: (mean.detach(), len(rows)) for name, mean in {LOSS: loss, **parts}.items()})
@@ -242,9 +245,8 @@ class Stage:
         return zip(step.images.tensor_split(pieces), step.rows.tensor_split(pieces), strict=True)
 
     def make_batch(self, images: torch.Tensor, rows: torch.Tensor) -> Batch:
-        device = self.fabric.device
-        rows, data = rows.to(device, non_blocking=True), self.data
-        return gather_batch(data, self.network.prepare(images.to(device, non_blocking=True)), rows)
+        images, rows = (given.to(self.fabric.device, non_blocking=True) for given in (images, rows))
+        return gather_batch(self.data, images if images.is_floating_point() else self.network.prepare(images), rows)
 
     def update(self, progress: Progress) -> None:
         if self.clip_norm:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from comp.project import atomic_write
 
 FORMAT = 1
 FILE = "columns.json"
+NUMERAL = re.compile(NUMBER)
+MISSING = frozenset(["na", "n/a", "#n/a", "nan", "none", "null", "missing", "unknown", "?", "-"])
+"""Words that stand in a column of numbers where there is none, in any case."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ class TableEncoder:
 def fit_encoder(parts: Sequence[pd.DataFrame | None]) -> TableEncoder | None:
     """Look at the training rows of a fold, the first of `parts`. None where there are no columns.
 
-    A column whose values are numbers (or empty) in all parts, the held-out and test rows among them, counts as numbers: of
-    which kind it is must not depend on the fold. What is learned of its values is learned from the training rows alone.
+    A column counts as numbers where in all parts, the held-out and test rows among them, most values are numbers and the others
+    are empty or words that mean nothing is there (na, unknown, ...): of which kind it is must not depend on the fold. What is
+    learned of its values is learned from the training rows alone.
     """
     columns = parts[0]
     if columns is None:
@@ -69,25 +74,53 @@ def fit_encoder(parts: Sequence[pd.DataFrame | None]) -> TableEncoder | None:
     numbers: dict[str, tuple[float, float, bool]] = {}
     classes: dict[str, list[str]] = {}
     for name in columns:
-        given = columns[name][columns[name] != ""]
-        if len(given) and all(are_numbers(part[name]) for part in parts if part is not None):
-            values = given.astype(float)
-            numbers[name] = (float(values.mean()), float(values.std(ddof=0)) or 1.0, len(given) < len(columns))
+        given = columns[name][~is_missing(columns[name])]
+        if len(given) and are_numbers(pd.concat([part[name] for part in parts if part is not None])):
+            values = given.to_numpy(dtype=np.float64)
+            numbers[name] = (float(values.mean()), float(values.std()) or 1.0, len(given) < len(columns))
         else:
             classes[name] = sorted(columns[name].unique())
     return TableEncoder(numbers, classes)
 
 
 def are_numbers(values: pd.Series) -> bool:
-    return bool(values[values != ""].str.fullmatch(NUMBER).all())
+    """Whether all that is not missing are numbers, and more of them than of words for what is missing."""
+    missing, numeral = is_missing(values), is_numeral(values)
+    words = missing.sum() - (values == "").sum()
+    return bool((missing | numeral).all() and numeral.sum() >= words)
+
+
+def is_missing(values: pd.Series) -> np.ndarray:
+    """(N,) bool: empty, or a word for it."""
+    return np.array([text == "" or text.strip().lower() in MISSING for text in values.tolist()], dtype=bool)
+
+
+def is_numeral(values: pd.Series) -> np.ndarray:
+    """(N,) bool."""
+    return np.array([NUMERAL.fullmatch(text) is not None for text in values.tolist()], dtype=bool)
+
+
+def describe_missing(parts: Sequence[pd.DataFrame | None]) -> list[str]:
+    """A line on each column of numbers in which words stand for what is missing: how many, and which."""
+    tables, lines = [part for part in parts if part is not None], []
+    for name in tables[0] if tables else ():
+        values = pd.concat([table[name] for table in tables])
+        words = values[is_missing(values) & (values != "")]
+        if len(words) and are_numbers(values):
+            shown = ", ".join(map(repr, sorted(words.unique())[:3]))
+            lines.append(f"{name} is a number: {len(words)} of {len(values)} rows have {shown} there, which counts as missing")
+    return lines
 
 
 def read_numbers(values: pd.Series) -> np.ndarray:
-    """(N,) float64, NaN where empty."""
-    wrong = (values != "") & ~values.str.fullmatch(NUMBER)
+    """(N,) float64, NaN where missing."""
+    missing, numeral = is_missing(values), is_numeral(values)
+    wrong = ~missing & ~numeral
     if wrong.any():
         raise DataError(f"column {values.name!r} holds {values[wrong].iloc[0]!r}; the training rows have numbers there")
-    return pd.to_numeric(values.where(values != ""), errors="coerce").to_numpy(dtype=np.float64)
+    numbers = np.full(len(values), np.nan)
+    numbers[numeral] = values[numeral].to_numpy(dtype=np.float64)
+    return numbers
 
 
 def encode_rows(rows: Rows | None, encoder: TableEncoder | None) -> Rows | None:

@@ -2,81 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from comp.api import Target
-from comp.predictions import Predictions, read_predictions
-
-SINGLE_CLASS = ("binary", "multiclass", "ordinal", "ranking")
+from comp.report.answered import SINGLE_CLASS, Answered
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """One target's counts. `counts`: (K, K) int64, row: true class, column: predicted class."""
+    """One target's counts, of the pairs that occur: at K classes there may be K * K.
+
+    Attributes:
+        true, predicted: (P,) int64 positions of classes; the pairs are in order, each once.
+        units: (P,) int64 how often.
+    """
 
     target: Target
-    counts: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+    units: np.ndarray
 
     @property
     def support(self) -> np.ndarray:
         """(K,) int64: scored units of each class."""
-        return self.counts.sum(axis=1)
+        return self._sum(self.true, self.units)
 
     @property
-    def recall(self) -> np.ndarray:
-        """(K,) float64, NaN for a class without units."""
-        return divide(np.diag(self.counts), self.counts.sum(axis=1))
+    def given(self) -> np.ndarray:
+        """(K,) int64: scored units that are taken for each class."""
+        return self._sum(self.predicted, self.units)
 
     @property
-    def precision(self) -> np.ndarray:
-        """(K,) float64, NaN for a class that is never predicted."""
-        return divide(np.diag(self.counts), self.counts.sum(axis=0))
+    def hits(self) -> np.ndarray:
+        """(K,) int64: both."""
+        return self._sum(self.true, self.units * (self.true == self.predicted))
+
+    def _sum(self, classes: np.ndarray, units: np.ndarray) -> np.ndarray:
+        found = np.zeros(self.target.width, np.int64)
+        np.add.at(found, classes, units)
+        return found
+
+    def matrix(self) -> np.ndarray:
+        """(K, K) int64, row: true class, column: predicted class. For few classes."""
+        found = np.zeros((self.target.width, self.target.width), np.int64)
+        found[self.true, self.predicted] = self.units
+        return found
 
     def confused_pairs(self, most: int) -> list[tuple[str, str, int]]:
-        """(true, predicted, units) off the diagonal, the most frequent first."""
-        off = self.counts - np.diag(np.diag(self.counts))
-        rows, columns = np.nonzero(off)
-        order = np.argsort(-off[rows, columns], kind="stable")[:most]
+        """(true, predicted, units) of what is wrong, the most frequent first."""
+        wrong = np.flatnonzero(self.true != self.predicted)
+        order = wrong[np.argsort(-self.units[wrong], kind="stable")[:most]]
         names = self.target.classes
-        return [(names[rows[i]], names[columns[i]], int(off[rows[i], columns[i]])) for i in order]
+        return [(names[self.true[i]], names[self.predicted[i]], int(self.units[i])) for i in order]
 
     def mostly_taken_for(self, position: int) -> str:
         """`cat (12)`: the commonest wrong answer for a class, or nothing."""
-        row = self.counts[position].copy()
-        row[position] = 0
-        return f"{self.target.classes[row.argmax()]} ({row.max()})" if row.any() else ""
+        start, end = np.searchsorted(self.true, [position, position + 1])
+        units = np.where(self.predicted[start:end] == position, 0, self.units[start:end])
+        return f"{self.target.classes[self.predicted[start + units.argmax()]]} ({units.max()})" if units.any() else ""
 
 
 def divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
-def count_confusions(oof: Path, ids: Sequence[str], targets: Mapping[str, np.ndarray]) -> list[Confusion]:
-    """A Confusion for each target of one class per unit, over the units that `oof` scores; joined by id.
-
-    Args:
-        oof: the run's oof.parquet.
-        ids: (U,) of the units whose truth is known.
-        targets: target name -> (U,) int64 class positions; other kinds of target are left out.
-    """
-    predictions = read_predictions(oof)
-    place = {unit: position for position, unit in enumerate(ids)}
-    known = np.array([position for position, unit in enumerate(predictions.ids) if unit in place], dtype=np.int64)
-    truth = np.array([place[predictions.ids[position]] for position in known], dtype=np.int64)
-    found = []
-    for target in predictions.task.targets:
-        if target.kind in SINGLE_CLASS and target.name in targets:
-            found.append(Confusion(target, count_pairs(predictions, target, known, np.asarray(targets[target.name])[truth])))
-    return found
+def count_confusions(answers: Sequence[Answered]) -> list[Confusion]:
+    """A Confusion for each target of one class per unit."""
+    return [count_pairs(answered) for answered in answers if answered.target.kind in SINGLE_CLASS]
 
 
-def count_pairs(predictions: Predictions, target: Target, known: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    values = predictions.values[known, predictions.task.slices[target.name]]
-    width = target.width
-    taught = truth >= 0  # an unlabelled unit has no true class
-    flat = truth[taught].astype(np.int64) * width + values[taught].argmax(axis=1)
-    return np.bincount(flat, minlength=width * width).reshape(width, width)
+def count_pairs(answered: Answered) -> Confusion:
+    width = answered.target.width
+    taught = np.flatnonzero(answered.truth >= 0)  # an unlabelled unit has no true class
+    codes = answered.truth[taught].astype(np.int64) * width + answered.values.argmax(axis=1)[taught]
+    pairs, units = np.unique(codes, return_counts=True)
+    return Confusion(answered.target, pairs // width, pairs % width, units)

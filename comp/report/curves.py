@@ -17,20 +17,21 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#4
 
 @dataclass(frozen=True)
 class Curve:
-    """A line. `points`: (x, y), finite; `dashed` tells a second line of the same colour apart."""
+    """A line. `points`: (x, y), finite; `dashed` tells a second line of the same colour apart; `dots`: no line joins them."""
 
     name: str
     points: tuple[tuple[float, float], ...]
     colour: str
     dashed: bool = False
+    dots: bool = False
 
 
-def draw_chart(curves: Sequence[Curve], title: str, x_label: str, y_label: str) -> str:
-    """An SVG of all curves on common axes; an empty text where there is no point at all."""
+def draw_chart(curves: Sequence[Curve], title: str, x_label: str, y_label: str, whole_x: bool = True) -> str:
+    """An SVG of all curves on common axes; an empty text where there is no point at all. `whole_x`: x counts something."""
     points = [point for curve in curves for point in curve.points]
     if not points:
         return ""
-    x_ticks = place_ticks(min(x for x, _ in points), max(x for x, _ in points), 7, whole=True)
+    x_ticks = place_ticks(min(x for x, _ in points), max(x for x, _ in points), 7, whole=whole_x)
     y_ticks = place_ticks(min(y for _, y in points), max(y for _, y in points), 6)
     x_low, x_high = min(x_ticks[0], min(x for x, _ in points)), max(x_ticks[-1], max(x for x, _ in points))
     y_low, y_high = y_ticks[0], y_ticks[-1]
@@ -66,8 +67,12 @@ def draw_chart(curves: Sequence[Curve], title: str, x_label: str, y_label: str) 
 def draw_curve(curve: Curve, places: Sequence[tuple[float, float]]) -> str:
     dashes = ' stroke-dasharray="5 4"' if curve.dashed else ""
     hint = f"<title>{escape(curve.name)}</title>"
+    if curve.dots:
+        drawn = (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2" fill="{curve.colour}" fill-opacity="0.45"/>' for x, y in places)
+        return f"<g>{hint}{''.join(drawn)}</g>"
     if len(places) == 1:
-        return f'<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3.5" fill="{curve.colour}">{hint}</circle>'
+        look = f'fill="none" stroke="{curve.colour}" stroke-width="1.6"' if curve.dashed else f'fill="{curve.colour}"'
+        return f'<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3.5" {look}>{hint}</circle>'
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     return f'<polyline class="curve" stroke="{curve.colour}"{dashes} points="{path}">{hint}</polyline>'
 

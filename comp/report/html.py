@@ -13,18 +13,24 @@ import numpy as np
 
 from comp import __version__
 from comp.events import read_events
+from comp.pictures import Shown
+from comp.predictions import read_predictions
 from comp.project import atomic_write
+from comp.report.answered import Answered, join_truth
+from comp.report.classes import average_rows, class_rows, report_classes
 from comp.report.confusion import Confusion, count_confusions
+from comp.report.counts import count_all
 from comp.report.curves import COLOURS, Curve, draw_chart
+from comp.report.grids import read_samples, show_mistakes, show_predicted
 from comp.report.tables import (
     format_duration,
     format_score,
     format_spread,
     interval_line,
     member_rows,
-    rank_classes,
     raw_lines,
 )
+from comp.report.values import report_values
 from comp.runs import scored_file
 
 MATRIX_CLASSES = 30
@@ -33,41 +39,37 @@ CLASS_ROWS = 100
 CONFUSED_PAIRS = 10
 
 
-def write_report(run_folder: Path, ids: Sequence[str] = (), targets: Mapping[str, np.ndarray] | None = None) -> Path:
-    """Write report.html from events.jsonl, scores.json and oof.parquet, as far as they are there.
+def write_report(
+    run_folder: Path,
+    ids: Sequence[str] = (),
+    targets: Mapping[str, np.ndarray] | None = None,
+    shown: Shown | None = None,
+) -> Path:
+    """Write report.html from events.jsonl, scores.json, the OOF and the training samples, as far as they are there.
 
     Args:
         ids: (U,) the training units.
-        targets: target name -> (U,) their encoded targets, in the order of `ids`. Without them, and for targets that are
-            no single class, the report has no confusion matrix.
+        targets: target name -> (U, ...) their encoded targets, in the order of `ids`. Without them nothing is said of classes but
+            the metric's own scores.
+        shown: the data themselves; None: neither counts nor pictures.
     """
     records = list(read_events(run_folder / "events.jsonl"))
     file = run_folder / "scores.json"
     scores = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     oof = scored_file(run_folder)
-    confusions = count_confusions(oof, ids, targets) if targets and oof.exists() else []
-    text = render_report(records, scores, confusions, read_pictures(run_folder))
+    answers = join_truth(read_predictions(oof), ids, targets) if targets and oof.exists() else []
     path = run_folder / "report.html"
-    atomic_write(path, text)
+    atomic_write(path, render_report(run_folder, records, scores, answers, shown))
     return path
 
 
-def read_pictures(run_folder: Path) -> list[tuple[str, str]]:
+def read_reconstructions(run_folder: Path) -> list[tuple[str, str]]:
     """(fold, picture as base64) of what an autoencoder drew."""
     files = sorted(run_folder.glob(f"*/{RECONSTRUCTIONS}"))
     return [(file.parent.name, base64.b64encode(file.read_bytes()).decode()) for file in files]
 
 
-def render_report(
-    records: Sequence[Mapping[str, Any]],
-    scores: Mapping[str, Any],
-    confusions: Sequence[Confusion],
-    pictures: Sequence[tuple[str, str]] = (),
-) -> str:
-    run = describe_run(records, scores)
-    epochs = last_epochs(records)
-    folds = fold_rows(records, epochs, run, scores["per_fold"] if scores else {})
-    classes = class_rows(scores, confusions)
+def open_template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -75,10 +77,28 @@ def render_report(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(
-        score=format_score, duration=format_duration, percent=lambda value: "–" if value != value else f"{value:.1%}"
-    )
-    return environment.get_template("report.html.j2").render(
+    environment.filters.update(score=format_score, duration=format_duration, percent=format_percent)
+    return environment.get_template(name)
+
+
+def format_percent(share: float | None) -> str:
+    return "–" if share is None or share != share else f"{share:.1%}"
+
+
+def render_report(
+    run_folder: Path,
+    records: Sequence[Mapping[str, Any]],
+    scores: Mapping[str, Any],
+    answers: Sequence[Answered],
+    shown: Shown | None,
+) -> str:
+    run = describe_run(records, scores)
+    epochs = last_epochs(records)
+    folds = fold_rows(records, epochs, run, scores["per_fold"] if scores else {})
+    confusions = count_confusions(answers)
+    reports = report_classes(answers, confusions)
+    classes = class_rows(scores, reports, confusions)
+    return open_template("report.html.j2").render(
         run=run,
         scores=scores,
         headline=format_spread(scores["pooled"], scores["std"]) if scores else "–",
@@ -91,9 +111,16 @@ def render_report(
         details=[*filter(None, [interval_line(scores)]), *raw_lines(scores)] if scores else [],
         members=member_rows(scores) if scores.get("blend") else [],
         classes=classes[:CLASS_ROWS],
+        averages=average_rows(reports),
         class_count=len(classes),
         confusions=[describe_confusion(confusion) for confusion in confusions],
-        pictures=pictures,
+        values=report_values(answers),
+        counts=count_all(shown.train, shown.predicted, shown.targets) if shown else [],
+        samples=read_samples(run_folder),
+        trained=bool(epochs),
+        tested=show_predicted(shown.predicted, shown.look) if shown and shown.predicted else None,
+        mistakes=show_mistakes(answers, shown.look) if shown else [],
+        pictures=read_reconstructions(run_folder),
         notices=[
             *(("warning", f"no score for {what}: {why}") for what, why in (scores["undefined"] if scores else {}).items()),
             *unique_notices(records),
@@ -180,35 +207,11 @@ def draw_charts(epochs: Mapping[str, list[Mapping[str, Any]]], run: Mapping[str,
     return [(caption, svg) for caption, svg in charts if svg]
 
 
-def class_rows(scores: Mapping[str, Any], confusions: Sequence[Confusion]) -> list[dict[str, Any]]:
-    """One row per class, the worst first: by the metric's score of the class, else by recall."""
-    ranked = dict(rank_classes(scores)) if scores else {}
-    several = len(scores["per_target"] if scores else confusions) > 1
-    rows: dict[str, dict[str, Any]] = {}
-    for confusion in confusions:
-        recall, precision, support = confusion.recall, confusion.precision, confusion.support
-        for position, name in enumerate(confusion.target.classes):
-            shown = f"{confusion.target.name}={name}" if several else name
-            if support[position]:
-                row = {
-                    "name": shown,
-                    "units": int(support[position]),
-                    "recall": recall[position],
-                    "precision": precision[position],
-                }
-                rows[shown] = {**row, "taken_for": confusion.mostly_taken_for(position), "score": ranked.get(shown)}
-    if not ranked:
-        return sorted(rows.values(), key=lambda row: (row["recall"], -row["units"]))
-    blank = {"units": None, "recall": None, "precision": None, "taken_for": ""}
-    first = [rows.pop(name, {"name": name, **blank, "score": score}) for name, score in ranked.items()]
-    return [*first, *rows.values()]
-
-
 def describe_confusion(confusion: Confusion) -> dict[str, Any]:
-    counts, names = confusion.counts, confusion.target.classes
-    shares = counts / np.maximum(1, confusion.support)[:, None]
-    matrix = None
+    names, matrix = confusion.target.classes, None
     if len(names) <= MATRIX_CLASSES:
+        counts = confusion.matrix()
+        shares = counts / np.maximum(1, confusion.support)[:, None]
         matrix = [
             (name, [(int(counts[i, j]), float(shares[i, j]), i == j, names[j]) for j in range(len(names))])
             for i, name in enumerate(names)

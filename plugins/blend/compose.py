@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import operator
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
-from comp.api import Blend, PluginError, Target, Task, plugin
+from comp.api import Blend, PluginError, Target, Task, plugin, read_formula
 
-OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
-}  # fmt: skip
 MOST_COMBINATIONS = 100_000
 WHOLE = re.compile(r"[+-]?[0-9]+")
 
@@ -27,7 +21,7 @@ def compose(task: Task, members: Mapping[str, Task], /, *, code: str | None = No
     several targets, and each is answered by the member that predicts a target of that name.
 
     Args:
-        code: the joint class of a combination, from members' names, whole numbers, + - * // % and brackets, as in
+        code: the joint class of a combination, from members' names, whole numbers, + - * // %, comparisons and brackets, as in
             `mask*6 + gender*3 + age`. A name stands for its class as a number, or where classes are no whole numbers, for its
             place in class order, from 0. Combinations whose code is no class of the target are left out.
 
@@ -114,36 +108,22 @@ class Code:
 
 
 def read_numbers(target: Target) -> np.ndarray:
-    """(K,) int64: the classes as numbers, or where they are none, their places."""
+    """(K,) int: the classes as numbers, or where they are none, their places."""
     whole = all(WHOLE.fullmatch(name) for name in target.classes)
-    return np.array([int(name) for name in target.classes] if whole else range(target.width), dtype=np.int64)
+    return np.array([int(name) for name in target.classes] if whole else range(target.width), dtype=object)
 
 
 def evaluate(code: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The formula over (combinations,) int64 values by name. Only what stands in `compose` is read; nothing is executed."""
+    """The formula over (combinations,) int values by name.
+
+    Raises:
+        PluginError: no formula, a value that it does not name, or a name that is no value.
+    """
     try:
-        tree = ast.parse(code, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise PluginError(f"blend.code {code!r} is no formula such as mask*6 + gender*3 + age") from error
-    unused = sorted(set(values) - {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
-    if unused:
-        raise PluginError(f"blend.code {code!r} does not name the member {unused[0]!r}")
-
-    def read(node: ast.AST) -> Any:
-        match node:
-            case ast.Constant(value=int() as number) if not isinstance(number, bool) and abs(number) < 2**31:
-                return np.int64(number)
-            case ast.Name(id=name) if name in values:
-                return values[name]
-            case ast.Name(id=name):
-                raise PluginError(f"blend.code {code!r} names {name!r}; the members are {', '.join(values)}")
-            case ast.UnaryOp(op=ast.USub(), operand=inner):
-                return -read(inner)
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
-                divisor = read(right)
-                if isinstance(op, ast.FloorDiv | ast.Mod) and not np.all(divisor):
-                    raise PluginError(f"blend.code {code!r} divides by zero")
-                return OPERATORS[type(op)](read(left), divisor)
-        raise PluginError(f"blend.code {code!r}: {ast.unparse(node)!r} is not read; wanted names, whole numbers, + - * // % ( )")
-
-    return np.asarray(read(tree), dtype=np.int64)
+        formula = read_formula(code)
+        unused = sorted(set(values) - set(formula.names))
+        if unused:
+            raise ValueError(f"it does not name the member {unused[0]!r}")
+        return np.asarray(formula.evaluate(values), dtype=object)
+    except ValueError as error:
+        raise PluginError(f"blend.code {code!r}: {error}") from error

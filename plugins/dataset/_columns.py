@@ -136,3 +136,18 @@ def demand_one_value(several: pd.DataFrame, columns: list[str], name: str) -> No
 
 def pick_evenly(refs: list[str], most: int) -> list[str]:
     return refs if len(refs) <= most else [refs[math.floor((place + 0.5) * len(refs) / most)] for place in range(most)]
+
+
+def choose_stacking(stacking: Stacking, stack: list[str] | None, row: str | None) -> Stacking:
+    """Raises: DataError: wishes that exclude each other, or that make no sense."""
+    chosen = [key for key, given in (("stack", stack), ("bag", stacking.bag), ("neighbours", stacking.neighbours)) if given]
+    if len(chosen) > 1:
+        raise DataError(f"dataset.{' and dataset.'.join(chosen)} exclude each other; one says what a row's stacked images are")
+    if stack is not None and len(stack) < 2:
+        raise DataError(f"dataset.stack is {stack}; wanted two columns of images or more (one is dataset.image)")
+    if stacking.bag == 1 or stacking.bag < 0 or stacking.neighbours < 0:
+        given = f"dataset.bag is {stacking.bag}, dataset.neighbours {stacking.neighbours}"
+        raise DataError(f"{given}; wanted a bag from 2, neighbours from 1")
+    if stacking.bag and row is None:
+        raise DataError("dataset.bag joins a unit's several rows: name the column of the row's own id, dataset.row")
+    return stacking

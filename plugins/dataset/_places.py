@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from comp.api import DataError
+from comp.api import ARRAYS, PICTURES, DataError
 
 from ._archives import ArrayOfImages, Holder, open_holder
+
+KNOWN_SUFFIXES = PICTURES | ARRAYS
 
 
 class Places:
@@ -103,10 +106,11 @@ class Places:
 
 
 class FileIndex:
-    """The files of a place by path, by path without extension, and by name alone.
+    """The files of a place by path, from the folder that holds all images, and by name alone; all without extension, too.
 
     Attributes:
         paths: from the place.
+        top: the folder that all its images lie below, with a slash (an archive's own, often); empty where there is none.
         prefix: the place itself, from the data's folder, with a slash; empty for that folder.
         numbered: whether they are the numbers of an array's images.
     """
@@ -118,17 +122,23 @@ class FileIndex:
             dotted = "." + extension.lstrip(".")
             paths = [path for path in paths if path.lower().endswith(dotted.lower())]
         self.paths = dict.fromkeys(paths)
-        self.prefix, self.numbered = prefix, numbered
+        self.prefix, self.numbered, self.top = prefix, numbered, find_top(paths)
         self._short: dict[str, str] = {}
         for path in paths:
-            stem = path[: len(path) - len(PurePosixPath(path).suffix)]
-            for key in {stem, path.rpartition("/")[2], stem.rpartition("/")[2]} - {path}:
+            for key in self._shorten(path) - {path}:
                 self._short[key] = self.SEVERAL if key in self._short else path
+
+    def _shorten(self, path: str) -> set[str]:
+        """What else a path may be called."""
+        stem, name = os.path.splitext(path)[0], path.rfind("/") + 1
+        below = len(self.top) if path.startswith(self.top) else 0
+        names = {stem, path[below:], stem[below:], path[name:], stem[name:]}
+        return names if path.isascii() else names | {compose(text) for text in (path, *names)}
 
     def find(self, text: str) -> str | None:
         """The reference of what the text names; None if nothing, SEVERAL if more than one file."""
         text = text.removeprefix("./")
-        for name in dict.fromkeys((text, text.removeprefix(self.prefix))) if text else ():
+        for name in dict.fromkeys((text, text.removeprefix(self.prefix), compose(text))) if text else ():
             if name in self.paths:
                 return self.prefix + name
             path = self._short.get(name)
@@ -139,12 +149,24 @@ class FileIndex:
     def list_fits(self, text: str) -> list[str]:
         """All files that a text may mean."""
         names = {text, text.removeprefix("./"), text.removeprefix(self.prefix)}
-        paths = [(path, path[: len(path) - len(PurePosixPath(path).suffix)]) for path in self.paths]
-        return [path for path, stem in paths if names & {stem, path.rpartition("/")[2], stem.rpartition("/")[2]}]
+        return [path for path in self.paths if names & self._shorten(path)]
 
     def usual_suffix(self) -> str:
         first = next(iter(self.paths), "")
         return PurePosixPath(first).suffix
+
+
+def compose(text: str) -> str:
+    """One code point a letter: file names from a Mac have accents, and the parts of Korean syllables, apart."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def find_top(paths: Sequence[str]) -> str:
+    """The folder that all images lie below, with a slash; empty where there is none."""
+    images = [path for path in paths if path.lower().endswith(tuple(KNOWN_SUFFIXES))] or paths
+    # What the first and the last in order have in common, all in between have.
+    common = os.path.commonprefix([min(images, default=""), max(images, default="")])
+    return common[: common.rfind("/") + 1]
 
 
 def list_files(folder: Path) -> list[str]:

@@ -1,22 +1,27 @@
-"""Tables as competitions hand them out, every cell as text as it is written: CSV, TSV, Parquet, JSON records, COCO-style JSON."""
+"""Tables as competitions hand them out, every cell as text as it is written: CSV, TSV, Parquet, JSON records, COCO-style JSON.
+
+Any of them may be packed (train.json.7z, train.csv.zip, train.csv.gz).
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from comp.api import DataError
+from comp.api import DataError, is_packed, unpack_table
 
 TAB_SUFFIXES = (".tsv", ".tab", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+JSON_SUFFIXES = (".json", ".jsonl")
 DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=lambda name: "")
 BETWEEN = re.compile(r"[\s,]*")
 
@@ -34,8 +39,46 @@ class Sheet:
     bands: list[np.ndarray] | None = None
 
 
+@dataclass(frozen=True)
+class TableFile:
+    """A table's file, or the content of a packed one.
+
+    Attributes:
+        name: of the file, for messages.
+        suffix: says the form; of a packed table its own, not the archive's.
+    """
+
+    name: str
+    suffix: str
+    source: Path | bytes
+
+    def open(self) -> Path | io.BytesIO:
+        return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
+
+    def read_text(self) -> str:
+        content = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+        return content.decode("utf-8-sig")
+
+
+def open_table(path: Path) -> TableFile:
+    """Raises: DataError: it is packed, and cannot be unpacked."""
+    if not is_packed(path.name):
+        return TableFile(path.name, path.suffix.lower(), path)
+    inner, content = unpack_table(path)
+    return TableFile(path.name, PurePosixPath(inner).suffix.lower(), content)
+
+
+def names_table(name: str) -> bool:
+    """Whether a file's name says that it is a table, packed or not (and no image, nor an archive of images)."""
+    inner = PurePosixPath(name).stem if is_packed(name) else name
+    return PurePosixPath(inner).suffix.lower() in (".csv", *TAB_SUFFIXES, *PARQUET_SUFFIXES, *JSON_SUFFIXES)
+
+
 def read_sheet(path: Path, separator: str | None = None, bands: Sequence[str] = (), targets: Sequence[str] = ()) -> Sheet:
     """A table, by its ending: .tsv, .tab, .txt (tabs), .parquet, .pq, .json, .jsonl; anything else is CSV.
+
+    A CSV whose first line has no comma may have semicolons or tabs between its cells. After that ending, .7z, .zip or .gz:
+    then it is the one table in there.
 
     Args:
         separator: what joins the items of a cell that holds a list; None: such cells stay JSON.
@@ -47,42 +90,54 @@ def read_sheet(path: Path, separator: str | None = None, bands: Sequence[str] = 
     """
     if not path.is_file():
         raise DataError(f"there is no table {path}")
-    suffix = path.suffix.lower()
+    file = open_table(path)
     try:
-        if suffix in (".json", ".jsonl"):
-            return _read_json(path, separator, bands, targets)
+        if file.suffix in JSON_SUFFIXES:
+            return _read_json(file, separator, bands, targets)
         if bands:
-            raise DataError(f"dataset.bands: {path.name} is no JSON; only a table in JSON holds pictures")
-        if suffix in PARQUET_SUFFIXES:
-            return Sheet(_read_parquet(path, separator))
-        return Sheet(_read_text(path, "\t" if suffix in TAB_SUFFIXES else ","))
+            raise DataError(f"dataset.bands: {file.name} is no JSON; only a table in JSON holds pictures")
+        if file.suffix in PARQUET_SUFFIXES:
+            return Sheet(_read_parquet(file, separator))
+        return Sheet(_read_text(file, "\t" if file.suffix in TAB_SUFFIXES else find_delimiter(file)))
     except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} is not UTF-8 ({error.reason} at byte {error.start}); convert it first") from error
+        raise DataError(
+            f"{path.name} is not UTF-8 ({error.reason} at byte {error.start}); convert it first, as in "
+            f"iconv -f CP949 -t UTF-8 {path.name} > utf8.csv, where it is a Korean one"
+        ) from error
 
 
-def _read_text(path: Path, delimiter: str) -> pd.DataFrame:
+def find_delimiter(file: TableFile) -> str:
+    """What is between the cells of a CSV: commas, unless its first line has none but semicolons or tabs."""
+    with io.BytesIO(file.source) if isinstance(file.source, bytes) else open(file.source, "rb") as opened:
+        header = opened.readline()
+    return "," if b"," in header else next((mark for mark in ";\t" if mark.encode() in header), ",")
+
+
+def _read_text(file: TableFile, delimiter: str) -> pd.DataFrame:
     try:
         # Without a header of its own, pandas refuses rows that are longer than the first instead of shifting columns.
-        table = pd.read_csv(path, sep=delimiter, header=None, dtype=str, na_filter=False, encoding="utf-8-sig", low_memory=False)
+        table = pd.read_csv(
+            file.open(), sep=delimiter, header=None, dtype=str, na_filter=False, encoding="utf-8-sig", low_memory=False
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path.name} cannot be read as CSV: {error}") from error
+        raise DataError(f"{file.name} cannot be read as CSV: {error}") from error
     header = [str(cell) for cell in table.iloc[0]]
     twice = sorted({cell for cell in header if header.count(cell) > 1})
     if twice:
-        raise DataError(f"{path.name} has two columns called {twice[0]!r}")
+        raise DataError(f"{file.name} has two columns called {twice[0]!r}")
     table = table.iloc[1:].reset_index(drop=True)
     table.columns = header
     return table
 
 
-def _read_parquet(path: Path, separator: str | None) -> pd.DataFrame:
+def _read_parquet(file: TableFile, separator: str | None) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(file.open())
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path.name} cannot be read as Parquet: {error}") from error
+        raise DataError(f"{file.name} cannot be read as Parquet: {error}") from error
     kept = [field.name for field in table.schema if not (pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))]
     columns = {name: [as_text(value, separator) for value in table.column(name).to_pylist()] for name in kept}
     return pd.DataFrame(columns, dtype=object)
@@ -102,17 +157,17 @@ def as_text(value: Any, separator: str | None = None) -> str:
 # ---- JSON ----------------------------------------------------------------------------------------------------------------
 
 
-def _read_json(path: Path, separator: str | None, bands: Sequence[str], targets: Sequence[str]) -> Sheet:
-    text = path.read_text(encoding="utf-8-sig").lstrip()
+def _read_json(file: TableFile, separator: str | None, bands: Sequence[str], targets: Sequence[str]) -> Sheet:
+    text = file.read_text().lstrip()
     try:
-        if text.startswith("[") or path.suffix.lower() == ".jsonl":
-            return _gather_records(_iterate_records(text, 1 if text.startswith("[") else 0), path, separator, bands)
+        if text.startswith("[") or file.suffix == ".jsonl":
+            return _gather_records(_iterate_records(text, 1 if text.startswith("[") else 0), file, separator, bands)
         whole, _ = DECODER.raw_decode(text)
         if not isinstance(whole.get("images"), list):
-            raise DataError(f"{path.name} is neither a list of records nor COCO: it has the keys {', '.join(map(repr, whole))}")
-        return Sheet(_join_annotations(whole, path, separator, targets))
+            raise DataError(f"{file.name} is neither a list of records nor COCO: it has the keys {', '.join(map(repr, whole))}")
+        return Sheet(_join_annotations(whole, file, separator, targets))
     except (ValueError, AttributeError) as error:
-        raise DataError(f"{path.name} cannot be read as JSON: {error}") from error
+        raise DataError(f"{file.name} cannot be read as JSON: {error}") from error
 
 
 def _iterate_records(text: str, at: int) -> Iterator[Any]:
@@ -122,34 +177,34 @@ def _iterate_records(text: str, at: int) -> Iterator[Any]:
         yield record
 
 
-def _gather_records(records: Iterator[Any], path: Path, separator: str | None, bands: Sequence[str]) -> Sheet:
+def _gather_records(records: Iterator[Any], file: TableFile, separator: str | None, bands: Sequence[str]) -> Sheet:
     rows, pictures = [], []
     for number, record in enumerate(records):
         if not isinstance(record, dict):
-            raise DataError(f"{path.name}: record {number} is {type(record).__name__}; wanted a list of mappings")
+            raise DataError(f"{file.name}: record {number} is {type(record).__name__}; wanted a list of mappings")
         if bands:
-            pictures.append(_take_bands(record, path, number, bands))
+            pictures.append(_take_bands(record, file, number, bands))
         rows.append({key: as_text(value, separator) for key, value in record.items()})
     return Sheet(pd.DataFrame(rows, dtype=object).fillna(""), pictures if bands else None)
 
 
-def _take_bands(record: dict[str, Any], path: Path, number: int, bands: Sequence[str]) -> np.ndarray:
+def _take_bands(record: dict[str, Any], file: TableFile, number: int, bands: Sequence[str]) -> np.ndarray:
     """Removes the pixels from the record: (C, H, W) float32. A flat list is a square."""
     absent = [band for band in bands if band not in record]
     if absent:
-        raise DataError(f"{path.name}: record {number} has no {absent[0]!r}, which dataset.bands names")
+        raise DataError(f"{file.name}: record {number} has no {absent[0]!r}, which dataset.bands names")
     try:
         values = np.array([record.pop(band) for band in bands], dtype=np.float32)
     except ValueError as error:
-        raise DataError(f"{path.name}: the bands of record {number} are no numbers, or of different lengths: {error}") from error
+        raise DataError(f"{file.name}: the bands of record {number} are no numbers, or of different lengths: {error}") from error
     if values.ndim == 2 and math.isqrt(values.shape[1]) ** 2 == values.shape[1]:
         return values.reshape(len(bands), math.isqrt(values.shape[1]), -1)
     if values.ndim == 3:
         return values
-    raise DataError(f"{path.name}: record {number} has {values.shape[1:]} pixels a band; wanted a square number, or rows of them")
+    raise DataError(f"{file.name}: record {number} has {values.shape[1:]} pixels a band; wanted a square number, or rows of them")
 
 
-def _join_annotations(whole: Mapping[str, Any], path: Path, separator: str | None, targets: Sequence[str]) -> pd.DataFrame:
+def _join_annotations(whole: Mapping[str, Any], file: TableFile, separator: str | None, targets: Sequence[str]) -> pd.DataFrame:
     """COCO: a row per image, its annotations' values beside it.
 
     A target of which an image has several values is a set, joined by the separator; of any other column the first counts.
@@ -158,11 +213,11 @@ def _join_annotations(whole: Mapping[str, Any], path: Path, separator: str | Non
     notes = pd.DataFrame([{k: as_text(v) for k, v in note.items()} for note in whole.get("annotations") or ()], dtype=object)
     key = "id" if "id" in images else "image_id"
     if key not in images:
-        raise DataError(f"{path.name}: its images have neither `id` nor `image_id`, but {', '.join(map(repr, images.columns))}")
+        raise DataError(f"{file.name}: its images have neither `id` nor `image_id`, but {', '.join(map(repr, images.columns))}")
     if notes.empty:
         return images.fillna("")
     if "image_id" not in notes:
-        raise DataError(f"{path.name}: its annotations have no `image_id`, but {', '.join(map(repr, notes.columns))}")
+        raise DataError(f"{file.name}: its annotations have no `image_id`, but {', '.join(map(repr, notes.columns))}")
     notes = notes.drop(columns=[column for column in notes if column in images and column != "image_id"])
     first = notes.drop_duplicates("image_id").set_index("image_id")
     for column in [column for column in targets if column in first]:
@@ -170,7 +225,7 @@ def _join_annotations(whole: Mapping[str, Any], path: Path, separator: str | Non
         several = each.count().loc[lambda counts: counts > 1]
         if len(several) and separator is None:
             raise DataError(
-                f"{path.name}: {len(several)} images have several {column!r}, such as {several.index[0]!r}; "
+                f"{file.name}: {len(several)} images have several {column!r}, such as {several.index[0]!r}; "
                 "what joins them as a set is dataset.separator"
             )
         if len(several):

@@ -16,10 +16,14 @@ import pandas as pd
 
 from comp.api import STACK, DataError, Tables, plugin
 
-from ._columns import Columns, Stacking
-from ._places import Places, place_inside
+from ._columns import Columns, Stacking, choose_stacking
+from ._formulas import Formulas
+from ._implied import add_id, add_names, drop_repeated, join_one_hot, match_columns
+from ._long import list_units, widen_rows
+from ._places import KNOWN_SUFFIXES, Places, place_inside
 from ._reading import BandsOfTable, PixelWishes, make_reader
-from ._tables import read_sheet
+from ._spread import spread_rows
+from ._tables import Sheet, names_table, read_sheet
 
 
 @plugin("dataset")
@@ -36,11 +40,16 @@ def csv(
     test_images: str | None = None,
     id: str = "id",  # noqa: A002 (the manifest's word)
     row: str | None = None,
+    repeated: Literal["error", "first", "drop"] = "error",
+    long: str | None = None,
     target: str | list[str] = "label",
+    one_hot: str | None = None,
     separator: str | None = None,
     auxiliary: list[str] = [],  # noqa: B006 (a literal, as a signature that is a schema needs)
     weight: str | None = None,
     columns: list[str] = [],  # noqa: B006
+    derive: list[str] = [],  # noqa: B006
+    folders: str | None = None,
     image: str | None = None,
     extension: str | None = None,
     stack: list[str] | None = None,
@@ -62,21 +71,32 @@ def csv(
 
     Args:
         data: folder of the competition's files; relative to the workspace, or absolute.
-        train: the training table; its ending says the form: .csv, .tsv, .parquet, .json (records, or COCO).
+        train: the training table; its ending says the form: .csv, .tsv, .parquet, .json (records, or COCO). It may be packed, as
+            any table: train.json.7z (extra `archives`), train.csv.zip, train.csv.gz.
         test: the test table. Null, or a file that is not there: the test set is what the sample lists.
         sample: the sample submission, or null.
         images: the training images: a folder, a zip, a plain tar, an .npz by id, or one array of all, in the table's order.
         test_images: the same of the test images; null: the same as `images`. Not there, or empty: no test set yet.
-        id: column of the id that one answer belongs to.
+        id: column of the id that one answer belongs to; or what it is put together of, as in "{patient_id}_{laterality}" (where
+            the test table has the sample's ids in a column, that is taken).
         row: column of a row's own name, where several rows (images) make one unit; null: each row is a unit.
+        repeated: training rows of an id that stands twice, without `row`: an error, the first is kept, or all are dropped.
+        long: what joins unit and label in the ids, where the training table has a row for each label (ID_12_any: "_"), or null.
         target: column of the target, or a list of columns.
+        one_hot: name for the one target that 0/1 columns become, of which each row has a single 1; null: they are labels.
         separator: what joins the labels where a target holds sets of them, e.g. " ".
         auxiliary: columns that are trained as targets, too, and not scored.
         weight: column that says how much a training row counts, from 0; null: all the same.
-        columns: columns of both tables that a model may join to the image features, e.g. [age, sex].
-        image: column of the image's path or file name; null, or not in the test table: named by the id (or row).
+        columns: columns of both tables that a model may join to the image features, e.g. [age, sex]; or patterns, [margin*].
+        derive: further columns worked out of others, one after another, as in "band = (age >= 30) + (age >= 60)"; texts compare
+            as in (sex == 'female'): the training table shows which columns are numbers. Of the test table, where it has them.
+        folders: column of a folder of images below `images`: each image in it becomes a row, with its name there, less the
+            ending, as column `file`, and `folder/file` as `id` (or `row`), which the table then lacks.
+        image: column of the image's path or file name, or what it is put together of, as in "{id}_front"; null, or not in the
+            test table: named by the id (or row).
         extension: chooses among files that differ in it, e.g. ".png".
-        stack: columns of the images of a row, which are stacked along the channels; an empty cell is a black image.
+        stack: columns of the images of a row, which are stacked along the channels (or "{id}_red", "{id}_green", …); an empty
+            cell is a black image.
         bag: how many rows of a unit become one row of stacked images (of more, some evenly spread), from 2; 0: none. Columns
             that differ within a unit are left out; of targets, weight and `columns` that is an error.
         neighbours: how many slices before and after are stacked around each, from 1; 0: none.
@@ -97,25 +117,41 @@ def csv(
     folder = (root / Path(data).expanduser()).resolve()
     if not folder.is_dir():
         raise DataError(f"dataset.data: there is no folder {folder}")
-    targets = (target,) if isinstance(target, str) else tuple(target)
+    given = (target,) if isinstance(target, str) else tuple(target)
     wishes = PixelWishes(range, layout, planes, window)
     stacking = choose_stacking(Stacking(bag, neighbours, series, order), stack, row)
     named = tuple(stack) if stack else (image,) if image else ()
+    sheet = read_sheet(place_inside(folder, train, "dataset.train"), separator, bands or (), (*given, *auxiliary))
+    if long is not None:
+        rows, labels = widen_rows(sheet.rows, id, given[0], long, train)
+        sheet, given = replace(sheet, rows=rows), tuple(labels)
+    targets = given if one_hot is None else (one_hot,)
+    if one_hot is not None:
+        sheet = replace(sheet, rows=join_one_hot(sheet.rows, given, one_hot, train))
+    places = Places(folder, extension)
+    if folders is not None:
+        sheet = replace(sheet, rows=spread_rows(sheet.rows, folders, row or id, places.index(images, "dataset.images"), train))
+    formulas = Formulas(tuple(derive), dict((facts or {}).get("kinds", {})))
+    sheet = replace(sheet, rows=formulas.derive(sheet.rows, train))
+    sheet = replace(sheet, rows=drop_repeated(sheet.rows, id, repeated if row is None else "error"))
+    columns = match_columns(columns, sheet.rows, [id, row, weight, *named, *given, *targets, *auxiliary], train)
+    formulas.demand_unlike((*columns, *stacking.columns), (*given, *targets, *auxiliary))
     needed = (*([weight] if weight else []), *columns, *stacking.columns)
     arranged = Columns(id, row, named, (*targets, *auxiliary), needed)
-    opener = Opener(Places(folder, extension), arranged, stacking, separator, tuple(bands or ()))
-    train_table = opener.open_train(train, images)
+    opener = Opener(places, arranged, stacking, separator, tuple(bands or ()), formulas)
+    train_table = opener.open_train(sheet, train, images)
     sample_table = read_sheet(place_inside(folder, sample, "dataset.sample")).rows if sample is not None else None
     later = replace(opener, columns=replace(opener.columns, answers=(), needed=(*columns, *stacking.columns)))
-    test_table = later.open_test(test, test_images, images, sample_table, targets, auxiliary)
-    read, facts = make_reader(folder, wishes, opener.places.holders, list_parts(train_table), facts)
+    test_table = later.open_test(test, test_images, images, sample_table, given, auxiliary)
+    measured = None if facts is None or set(facts) == {"kinds"} else facts
+    read, found = make_reader(folder, wishes, opener.places.holders, list_parts(train_table), measured)
     return Tables(
         train=train_table,
         test=test_table,
         sample=sample_table,
-        id_column=id if sample_table is None or id in sample_table else str(sample_table.columns[0]),
+        id_column=name_id(id, sample_table),
         targets=targets,
-        files=(folder / train,),
+        files=() if folders else (folder / train,),  # without files, the digest covers the list of rows
         root=folder,
         read=read,
         separator=separator,
@@ -123,23 +159,15 @@ def csv(
         weight=weight,
         columns=tuple(columns),
         views=len(stack) if stack else stacking.views,
-        facts=facts,
+        facts=found | ({"kinds": formulas.kinds} if derive else {}),
     )
 
 
-def choose_stacking(stacking: Stacking, stack: list[str] | None, row: str | None) -> Stacking:
-    """Raises: DataError: wishes that exclude each other, or that make no sense."""
-    chosen = [key for key, given in (("stack", stack), ("bag", stacking.bag), ("neighbours", stacking.neighbours)) if given]
-    if len(chosen) > 1:
-        raise DataError(f"dataset.{' and dataset.'.join(chosen)} exclude each other; one says what a row's stacked images are")
-    if stack is not None and len(stack) < 2:
-        raise DataError(f"dataset.stack is {stack}; wanted two columns of images or more (one is dataset.image)")
-    if stacking.bag == 1 or stacking.bag < 0 or stacking.neighbours < 0:
-        given = f"dataset.bag is {stacking.bag}, dataset.neighbours {stacking.neighbours}"
-        raise DataError(f"{given}; wanted a bag from 2, neighbours from 1")
-    if stacking.bag and row is None:
-        raise DataError("dataset.bag joins a unit's several rows: name the column of the row's own id, dataset.row")
-    return stacking
+def name_id(id: str, sample: pd.DataFrame | None) -> str:  # noqa: A002
+    """What the id's column is called in a submission."""
+    if sample is not None:
+        return id if id in sample else str(sample.columns[0])
+    return "id" if "{" in id else id
 
 
 def list_parts(table: pd.DataFrame) -> list[str]:
@@ -156,11 +184,12 @@ class Opener:
     stacking: Stacking
     separator: str | None
     bands: tuple[str, ...]
+    formulas: Formulas
 
-    def open_train(self, train: str, images: str) -> pd.DataFrame:
-        file = place_inside(self.places.root, train, "dataset.train")
-        sheet = read_sheet(file, self.separator, self.bands, self.columns.answers)
-        table = self.columns.arrange(sheet.rows, file.name)
+    def open_train(self, sheet: Sheet, train: str, images: str) -> pd.DataFrame:
+        name = PurePosixPath(train).name
+        rows = add_names(add_id(sheet.rows, self.columns.id, name), self.columns.image)
+        table = self.columns.arrange(rows, name)
         return self.add_images(table, sheet.bands, train, images, "dataset.images")  # type: ignore[return-value]
 
     def open_test(
@@ -173,12 +202,19 @@ class Opener:
             sheet = read_sheet(file, self.separator, self.bands)
             if not self.bands and not self.places.has_images(place, key):
                 return None
-            return self.arrange_test(sheet.rows, sheet.bands, str(test), place, key, answers)
+            ready = None if sample is None else sample.iloc[:, 0]
+            rows = add_id(sheet.rows, self.columns.id, file.name, ready)
+            if ready is not None and self.columns.id in rows and (units := list_units(ready, answers[0])) is not None:
+                # A row for each target of a unit: its image is one.
+                rows = rows.drop_duplicates(self.columns.id) if set(units) == set(rows[self.columns.id]) else rows
+            return self.arrange_test(rows, sheet.bands, str(test), place, key, answers)
         if sample is None or not self.places.has_images(place, key):
             return None
         header = self.columns.id if self.columns.id in sample else sample.columns[0]
-        columns = replace(self.columns, row=None, image=())
-        table = columns.arrange(pd.DataFrame({columns.id: sample[header]}), "the sample")
+        units = list_units(sample[header], answers[0])
+        rows = add_names(pd.DataFrame({self.columns.id: sample[header] if units is None else units}), self.columns.image)
+        columns = replace(self.columns, row=None, image=self.columns.image if set(self.columns.image) <= set(rows) else ())
+        table = columns.arrange(rows, "the sample")
         # Among the training images, the sample's may well not be: then the test set has not been handed out.
         return replace(self, columns=columns).add_images(table, None, "the sample", place, key, optional=test_images is None)
 
@@ -186,6 +222,7 @@ class Opener:
         self, rows: pd.DataFrame, bands: Any, name: str, place: str, key: str, answers: Any = ()
     ) -> pd.DataFrame | None:
         rows = rows.drop(columns=[column for group in answers for column in group if column in rows])
+        rows = add_names(self.formulas.derive(rows, name, partly=True), self.columns.image)
         there = set(self.columns.image) <= set(rows.columns)
         columns = replace(self.columns, image=self.columns.image if there or len(self.columns.image) > 1 else ())
         table = columns.arrange(rows, PurePosixPath(name).name)
@@ -225,19 +262,20 @@ def list_unseen(test: Path, tables: Tables, ids_have_endings: bool, facts: Mappi
     stacking = Stacking(*(arguments[key] for key in ("bag", "neighbours", "series", "order")))
     stack, image = arguments["stack"], arguments["image"]
     named = tuple(stack) if stack else (image,) if image else ()
-    needed = (*arguments["columns"], *stacking.columns)
+    needed = (*tables.columns, *stacking.columns)
     columns = Columns(tables.id_column, arguments["row"], named, (), needed)
     places = Places(root, arguments["extension"])
-    opener = Opener(places, columns, stacking, arguments["separator"], tuple(arguments["bands"] or ()))
-    suffix = test.suffix.lower()
-    if test.is_dir() or suffix not in (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".json", ".jsonl"):
+    formulas = Formulas(tuple(arguments.get("derive", ())), dict(facts.get("kinds", {})))
+    opener = Opener(places, columns, stacking, arguments["separator"], tuple(arguments["bands"] or ()), formulas)
+    if test.is_dir() or not names_table(test.name):
         table = list_place(opener, test.name if test.is_file() else ".", ids_have_endings)
     else:
         sheet = read_sheet(test, arguments["separator"], opener.bands)
         columns = replace(columns, id=columns.id if columns.id in sheet.rows else arguments["id"])
         columns = replace(columns, row=columns.row if columns.row in sheet.rows else None)
         place = next((name for name in (arguments["test_images"],) if name and (root / name).exists()), ".")
-        table = replace(opener, columns=columns).arrange_test(sheet.rows, sheet.bands, test.name, place, "--test")
+        rows = add_id(sheet.rows, columns.id, test.name)
+        table = replace(opener, columns=columns).arrange_test(rows, sheet.bands, test.name, place, "--test")
     wishes = PixelWishes(*(arguments[key] for key in ("range", "layout", "planes", "window")))
     read, _ = make_reader(root, wishes, places.holders, list_parts(table), facts)
     return replace(tables, test=table, root=root, read=read, views=len(stack) if stack else stacking.views)
@@ -256,6 +294,6 @@ def list_place(opener: Opener, name: str, ids_have_endings: bool) -> pd.DataFram
     return pd.DataFrame({"row_id": ids, "id": ids, "image": [index.prefix + path for path in paths]}, dtype=object)
 
 
-KNOWN_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .gif .tif .tiff .webp .ppm .pgm .jp2 .npy .npz .dcm .dicom .ima".split())
-
 csv.unseen = list_unseen  # type: ignore[attr-defined]
+# How `comp init` reads tables before anything is concluded.
+csv.sheet, csv.widen, csv.units = read_sheet, widen_rows, list_units  # type: ignore[attr-defined]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import itertools
-import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import nn
 
-from comp.api import Head, PluginError, Task, plugin
+from comp.api import Head, PluginError, Task, plugin, read_formula
 
 
 @plugin("head")
@@ -37,8 +35,9 @@ def multitarget(
         dropout: share of what enters a branch's last layer dropped in training, in [0, 1).
         init: how the last layers' weights start. zero: at 0; small: normal with standard deviation 0.01; default: torch's
             own, whose first logits are so large that fine-tuning a pretrained backbone suffers.
-        code: `target = formula of other targets`, in + - * and comparisons; classes that are whole numbers count as those,
-            others are text to compare with, as in `label = mask*2 + (gender == 'female')`; null: every target has a branch.
+        code: `target = formula of other targets`, in + - * // % and comparisons; where all classes of a target are whole numbers
+            they count as those, else they are texts to compare with, as in `label = mask*2 + (gender == 'female')`;
+            null: every target has a branch.
 
     Raises:
         PluginError: a parameter is out of its range; the code names no targets, or none of its values is some class.
@@ -120,47 +119,29 @@ def read_code(code: str, task: Task) -> Joint:
     name, _, formula = (part.strip() for part in code.partition("="))
     classes = {target.name: target.classes for target in task.targets if target.link == "softmax"}
     try:
-        tree = ast.parse(formula, mode="eval").body
-    except SyntaxError:
+        read = read_formula(formula)
+    except ValueError:
         raise PluginError(f"head.code is {code!r}; wanted a formula such as label = mask*6 + gender*3 + age") from None
-    parts = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
+    parts = read.names
     if name not in classes or not parts or name in parts or not classes.keys() >= set(parts):
         there = ", ".join(classes)
         raise PluginError(f"head.code is {code!r}; wanted a target = a formula of others; targets of classes are {there}")
+    known = {part: read_classes(classes[part]) for part in parts}
     found: dict[str, list[tuple[int, ...]]] = {label: [] for label in classes[name]}
     for combination in itertools.product(*(range(len(classes[part])) for part in parts)):
-        values = {part: read_class(classes[part][number]) for part, number in zip(parts, combination, strict=True)}
+        values = {part: known[part][number] for part, number in zip(parts, combination, strict=True)}
+        try:
+            made = str(read.evaluate(values))
+        except ValueError as error:
+            raise PluginError(f"head.code is {code!r}: {error}") from error
         # A combination that makes no class was never seen: it has no share in the answer.
-        found.get(str(evaluate(tree, values, code)), []).append(combination)
+        found.get(made, []).append(combination)
     empty = [label for label, combinations in found.items() if not combinations]
     if empty:
         raise PluginError(f"head.code: no combination of {', '.join(parts)} makes the class {', '.join(empty[:5])} of {name}")
-    return Joint(name, parts, list(found.values()))
+    return Joint(name, list(parts), list(found.values()))
 
 
-def read_class(text: str) -> int | str:
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
-
-
-OPERATORS = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Eq: operator.eq, ast.NotEq: operator.ne,
-    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
-}  # fmt: skip
-
-
-def evaluate(node: ast.expr, values: Mapping[str, int | str], code: str) -> int | str:
-    """A formula's value; true counts 1."""
-    match node:
-        case ast.Name(id=name):
-            return values[name]
-        case ast.Constant(value=int() | str() as constant):
-            return constant
-        case ast.BinOp(left=left, op=op, right=right) | ast.Compare(left=left, ops=[op], comparators=[right]):
-            sides = evaluate(left, values, code), evaluate(right, values, code)
-            equality = isinstance(op, ast.Eq | ast.NotEq)
-            if type(op) in OPERATORS and (equality or not any(isinstance(side, str) for side in sides)):
-                return int(OPERATORS[type(op)](*sides))
-            text = next((side for side in sides if isinstance(side, str)), None)
-            if text is not None:
-                raise PluginError(f"head.code is {code!r}, but the class {text!r} is no number; wanted (column == {text!r})")
-    raise PluginError(f"head.code: {ast.unparse(node)!r} is no part of a formula; wanted columns, whole numbers, + - * and ==")
+def read_classes(names: Sequence[str]) -> list[int] | list[str]:
+    """The classes of a target as numbers, where all are whole numbers, else as texts."""
+    return [int(name) for name in names] if all(re.fullmatch(r"-?\d+", name) for name in names) else list(names)

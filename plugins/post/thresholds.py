@@ -10,6 +10,9 @@ import numpy as np
 from comp.api import PluginError, Post, Score, Target, Task, plugin
 
 EVEN = np.linspace(0.05, 0.95, 19)
+NEAR = np.linspace(-0.04, 0.04, 9)
+BLOCK_CELLS = 2**17
+"""How many probabilities are bent at once, so that what lies in between stays in the processor's cache."""
 SHARES = np.array([4, 3, 2.5, 2, 1.75, 1.5, 1.25, 1.1, 1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
 """A label's threshold is also looked for where so many times as many rows are given it as have it."""
 FACTORS = np.exp([-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0])
@@ -17,7 +20,7 @@ INSIDE = 1e-6
 
 
 @plugin("post")
-def thresholds(task: Task, score: Score, /, *, passes: int = 3) -> Post:
+def thresholds(task: Task, score: Score, /, *, passes: int = 3, shared: bool = False, decide: bool = False) -> Post:
     """A threshold for each label, or a weight for each class, that is best for the deciding metric: for F-measures above all.
 
     Labels: one threshold for all is looked for first, then one for each, where the metric has scores by class for all labels at
@@ -27,9 +30,13 @@ def thresholds(task: Task, score: Score, /, *, passes: int = 3) -> Post:
 
     Args:
         passes: most rounds of the coordinate search, from 0.
+        shared: whether all labels keep one threshold: where there are thousands with few images each, single ones would be
+            fitted to chance, and take hours.
+        decide: whether the answers become 1 where a threshold is reached and 0 elsewhere (one class per row: 1 for the
+            likeliest), for metrics that take probabilities at their word, such as probabilistic_f1.
 
     Raises:
-        PluginError: the target is a number, or passes is negative.
+        PluginError: the target is a number, passes is negative, or one class a row is to share a threshold.
 
     Example: {use: thresholds, passes: 2}
     """
@@ -37,15 +44,26 @@ def thresholds(task: Task, score: Score, /, *, passes: int = 3) -> Post:
         raise PluginError(f"post thresholds wants classes; {task.target.name!r} is a number: use cutpoints")
     if passes < 0:
         raise PluginError(f"post thresholds: passes is {passes}; wanted 0 or more")
-    return (Labels if task.target.kind == "multilabel" else Classes)(task.target, score, passes)
+    if task.target.kind == "multilabel":
+        return Labels(task.target, score, passes, decide, shared)
+    if shared:
+        raise PluginError(f"post thresholds: shared is for sets of labels; {task.target.name!r} has one class a row")
+    return Classes(task.target, score, passes, decide)
 
 
 class Thresholds:
     """What both kinds of target have in common. `found`: (K,) thresholds."""
 
-    def __init__(self, target: Target, score: Score, passes: int) -> None:
-        self.target, self.score, self.passes = target, score, passes
+    def __init__(self, target: Target, score: Score, passes: int, decide: bool) -> None:
+        self.target, self.score, self.passes, self.decide = target, score, passes, decide
         self.found = np.full(target.width, 0.5)
+
+    def weigh(self, predictions: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """What the predictions (N, K) become by these thresholds (K,)."""
+        raise NotImplementedError
+
+    def apply(self, predictions: np.ndarray) -> np.ndarray:
+        return self.weigh(predictions, self.found)
 
     def state(self) -> dict[str, Any]:
         return {"thresholds": dict(zip(self.target.classes, self.found.tolist(), strict=True))}
@@ -55,21 +73,29 @@ class Thresholds:
 
 
 class Labels(Thresholds):
+    def __init__(self, target: Target, score: Score, passes: int, decide: bool, shared: bool) -> None:
+        super().__init__(target, score, passes, decide)
+        self.shared = shared
+
     def fit(self, predictions: np.ndarray, targets: np.ndarray) -> None:
         def judge(found: np.ndarray) -> float:
-            return self.score(targets, bend(predictions, found))
+            return self.score(targets, self.weigh(predictions, found))
 
-        choices = list_choices(predictions, targets)
-        start = max((np.full(self.target.width, even) for even in (0.5, *EVEN)), key=judge)
-        self.found, best = start, judge(start)
-        each = [self.score.by_class(targets, bend(predictions, row)) for row in choices]
+        start = self._search(0.5, EVEN, predictions, targets)
+        if self.shared:
+            self.found = self._search(start[0], start[0] + NEAR, predictions, targets)
+            return
+        best = judge(start)
+        choices, self.found = list_choices(predictions, targets), start
+        each = [self.score.by_class(targets, self.weigh(predictions, row)) for row in choices]
         if all(scores is not None for scores in each):
             scores = np.nan_to_num(np.stack(each), nan=-np.inf)  # type: ignore[arg-type]
             single = choices[scores.argmax(axis=0), np.arange(self.target.width)]
             if (found := judge(single)) >= best:
                 self.found, best = single, found
             # The mean of scores by class has its best where each of them has.
-            if np.isclose(best, np.mean(np.nan_to_num(self.score.by_class(targets, bend(predictions, self.found)))), atol=1e-12):
+            each = self.score.by_class(targets, self.weigh(predictions, self.found))
+            if np.isclose(best, np.mean(np.nan_to_num(each)), atol=1e-12):
                 return
         for _ in range(self.passes):
             before = best
@@ -78,8 +104,24 @@ class Labels(Thresholds):
             if best <= before:
                 break
 
-    def apply(self, predictions: np.ndarray) -> np.ndarray:
-        return bend(predictions, self.found)
+    def weigh(self, predictions: np.ndarray, found: np.ndarray) -> np.ndarray:
+        return self._weigh_into(np.empty(predictions.shape), predictions, found)
+
+    def _search(self, first: float, others: np.ndarray, predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """(L,) one threshold for all labels: of the best the first. All are tried in the same memory."""
+        memory = np.empty(predictions.shape)
+
+        def judge(threshold: float) -> float:
+            return self.score(targets, self._weigh_into(memory, predictions, np.full(self.target.width, threshold)))
+
+        return np.full(self.target.width, max((first, *others[~np.isclose(others, first)].tolist()), key=judge))
+
+    def _weigh_into(self, memory: np.ndarray, predictions: np.ndarray, found: np.ndarray) -> np.ndarray:
+        rows = max(1, BLOCK_CELLS // max(1, self.target.width))
+        for start in range(0, len(predictions), rows):
+            bent = bend(predictions[start : start + rows], found)
+            memory[start : start + rows] = bent >= 0.5 if self.decide else bent
+        return memory
 
 
 def list_choices(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -98,7 +140,7 @@ def bend(predictions: np.ndarray, found: np.ndarray) -> np.ndarray:
 class Classes(Thresholds):
     def fit(self, predictions: np.ndarray, targets: np.ndarray) -> None:
         def judge(found: np.ndarray) -> float:
-            return self.score(targets, divide(predictions, found))
+            return self.score(targets, self.weigh(predictions, found))
 
         found = np.full(self.target.width, 0.5)
         best = judge(found)
@@ -108,8 +150,9 @@ class Classes(Thresholds):
                 found, best = move(found, best, place, found[place] * factors, judge)
         self.found = found * 0.5 / found.mean()
 
-    def apply(self, predictions: np.ndarray) -> np.ndarray:
-        return divide(predictions, self.found)
+    def weigh(self, predictions: np.ndarray, found: np.ndarray) -> np.ndarray:
+        divided = divide(predictions, found)
+        return np.eye(self.target.width)[divided.argmax(axis=1)] if self.decide else divided
 
 
 def divide(predictions: np.ndarray, found: np.ndarray) -> np.ndarray:

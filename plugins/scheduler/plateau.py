@@ -1,4 +1,4 @@
-"""The learning rate falls where the held-out score has stopped rising."""
+"""The learning rate falls where the held-out score has stopped rising, or the held-out loss has stopped falling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plateau(
     min_lr: float = 0.0,
     warmup: float = 0.0,
 ) -> Scheduler:
-    """torch's ReduceLROnPlateau on the held-out score (greater is better), after a linear warm-up.
+    """torch's ReduceLROnPlateau on what train.monitor names, the held-out score or loss, after a linear warm-up.
 
     Without held-out rows (`full`) the rate stays as it is.
 
@@ -32,7 +32,7 @@ def plateau(
         factor: what the rate is multiplied by, in (0, 1).
         patience: epochs without a better score that are waited for, from 0; null: half of train.patience, so that the rate falls
             once before training stops.
-        min_delta: how much better a score must be to count, from 0.
+        min_delta: how much better a score (lower a loss) must be to count, from 0.
         min_lr: the lowest rate, as a share of the full learning rate, in [0, 1].
         warmup: share of the stage's steps in which the rate rises from near 0, in [0, 1).
 

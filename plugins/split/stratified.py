@@ -19,6 +19,7 @@ def stratified(
     *,
     folds: int = 5,
     group: str | None = None,
+    by: list[str] | None = None,
     seed: int = 42,
     rare: Literal["spread", "train_only"] = "spread",
 ) -> np.ndarray:
@@ -30,17 +31,19 @@ def stratified(
     Args:
         folds: how many folds.
         group: column that names what must not be divided (patient, location, writer), or null.
+        by: columns whose combinations are balanced instead of the classes, as in [gender, age_band]; null: the classes.
         seed: of the order in which units are dealt.
         rare: classes with fewer units (or groups) than folds: spread (held out like all others) or train_only (never held
             out; with `group`, where the whole group is of such classes).
 
     Raises:
-        FoldsError: fewer units or groups than folds; no such column.
+        FoldsError: fewer units or groups than folds; no such column; `by` names none.
 
     Example: {use: stratified, folds: 5, group: patient, rare: train_only}
     """
     parts = number_parts(units, group)
-    rare_units = find_rare(units.strata, parts, folds)
+    classes = units.strata if by is None else units.number_combinations(by)
+    rare_units = find_rare(classes, parts, folds)
     held_out = np.ones(len(parts), dtype=bool)
     if rare == "train_only":
         common_parts = np.zeros(parts.max(initial=-1) + 1, dtype=bool)
@@ -50,10 +53,10 @@ def stratified(
     demand_parts(folds, len(np.unique(parts[held_out])), group, kept)
     result = np.full(len(parts), -1, dtype=np.int64)
     if group is None:
-        result[held_out] = deal_units(units.strata[held_out], folds, seed)
+        result[held_out] = deal_units(classes[held_out], folds, seed)
     else:
         # A class too rare for every fold cannot be balanced; as one class of their own they are at least spread together.
-        strata = np.where(rare_units, -1, units.strata)
+        strata = np.where(rare_units, -1, classes)
         result[held_out] = place_groups(strata[held_out], parts[held_out], folds, seed)
     return result
 

@@ -46,7 +46,7 @@ def test_an_error_of_comp_is_one_line_and_a_log(workspace, monkeypatch, capsys):
 def test_outside_a_workspace_the_traceback_is_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
-    def init_workspace(folder, data):
+    def init_workspace(folder, data, slug):
         raise ZeroDivisionError
 
     monkeypatch.setattr("comp.init.init_workspace", init_workspace)

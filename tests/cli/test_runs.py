@@ -95,13 +95,14 @@ def test_score_prints_folds_headline_and_worst_classes(workspace, monkeypatch, c
 
 
 def test_predict_passes_everything_on(workspace, monkeypatch, capsys):
-    def predict_new(project, reference, test, sample, out, on_bad_image, emit):
+    def predict_new(project, reference, test, sample, out, on_bad_image, emit, pictures):
         assert (reference, test, sample, out, on_bad_image) == ("exp001", Path("images"), None, Path("out.csv"), "mean")
+        assert pictures == Path("page.html")
         return {"rows": 7}
 
     (workspace / "images").mkdir()
     monkeypatch.setattr("comp.predict.predict_new", predict_new)
-    command = ["predict", "exp001", "--test", "images", "--out", "out.csv", "--on-bad-image", "mean"]
+    command = ["predict", "exp001", "--test", "images", "--out", "out.csv", "--on-bad-image", "mean", "--pictures", "page.html"]
     assert main(command) == 0
     assert capsys.readouterr().out == "rows: 7\n"
     assert main([*command, "--json"]) == 0

@@ -75,7 +75,7 @@ def test_stopped_within_an_epoch_and_resumed_it_ends_with_the_same_bits(desk: De
     stopped = case.job(stop=stop_at(step if "train.accumulate=2" not in sets else step // 2))
     with pytest.raises(RunInterrupted):
         case.train(stopped)
-    assert [path.name for path in stopped.folder.iterdir()] == ["last.ckpt"]
+    assert {path.name for path in stopped.folder.iterdir()} - {"samples.json"} == {"last.ckpt"}  # of a stage that is done
     again, second = case.train(replace(stopped, stop=lambda: False))
     assert case.files(whole) == case.files(again)
     assert {"last.safetensors", "oof.parquet", "test.parquet"} <= case.files(again).keys()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from comp.engine.tabular import fit_encoder, read_encoder, write_encoder
+from comp.engine.tabular import describe_missing, fit_encoder, read_encoder, write_encoder
 from comp.errors import DataError, FormatError
 
 TRAIN = pd.DataFrame({"age": ["10", "20", "", "30"], "sex": ["f", "m", "f", "f"], "dose": ["1", "1", "1", "1"]})
@@ -44,7 +44,34 @@ def test_a_missing_column_and_a_word_among_numbers() -> None:
 
 
 def test_a_word_anywhere_makes_the_column_classes_in_every_fold() -> None:
-    held_out = TRAIN.assign(age=["10", "unknown", "", "30"])
+    held_out = TRAIN.assign(age=["10", "old", "", "30"])
     assert fit_encoder([TRAIN, held_out]).classes["age"] == ["", "10", "20", "30"]
     assert fit_encoder([TRAIN, TRAIN]).numbers["age"][0] == 20
     assert fit_encoder([None, None]) is None
+
+
+def test_a_word_for_what_is_missing_among_numbers_is_a_missing_number() -> None:
+    train = TRAIN.assign(age=["10", "na", "20", "30"])
+    encoder = fit_encoder([train])
+    # mean 20, deviation sqrt(200 / 3) of the three numbers; the word is 0 and 1 in the feature that says so.
+    spread = (200 / 3) ** 0.5
+    assert np.allclose(encoder.encode(train)[:, :2], [[-10 / spread, 0], [0, 1], [0, 0], [10 / spread, 0]])
+    assert np.allclose(encoder.encode(train.assign(age=[" N/A", "unknown", "?", ""]))[:, :2], [[0, 1]] * 4)
+    test = train.assign(age=["40", "NaN", "", "50"])
+    assert describe_missing([train, None, test]) == [
+        "age is a number: 2 of 8 rows have 'NaN', 'na' there, which counts as missing"
+    ]
+    assert describe_missing([TRAIN]) == [] == describe_missing([None])
+
+
+def test_a_word_in_the_test_part_alone_has_no_feature_of_its_own() -> None:
+    train = TRAIN.assign(age=["10", "20", "30", "20"])
+    encoder = fit_encoder([train, train.assign(age=["na", "10", "20", "30"])])
+    assert encoder.numbers["age"] == (20, 50**0.5, False)
+    assert encoder.encode(train.assign(age="na"))[:, 0].tolist() == [0] * 4
+
+
+def test_where_words_outnumber_numbers_the_column_is_classes() -> None:
+    words = TRAIN.assign(age=["na", "none", "na", "1"])
+    assert fit_encoder([words]).classes["age"] == ["1", "na", "none"] and describe_missing([words]) == []
+    assert fit_encoder([TRAIN.assign(age="na")]).classes["age"] == ["na"]

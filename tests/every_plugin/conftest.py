@@ -28,7 +28,7 @@ CHANGED = {
     "model.autoencoder": {"backbone": CNN}, "model.fusion": {"backbone": CNN},
     "model.multi_image": {"backbone": CNN, "views": 3},
     "mix.cutmix": {"p": 1.0},
-    "post.new_class": {"name": "2"},
+    "post.new_class": {"name": "2"}, "post.exclusive": {"name": "x"},
     "sampler.pk": {"classes": 2, "images": 16},
     "submission.probability": {"positive": "1"},
 }  # fmt: skip

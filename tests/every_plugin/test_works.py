@@ -117,7 +117,7 @@ def use_dataset(values: dict[str, Any], case: Case) -> None:
 
 
 def use_leaderboard(values: dict[str, Any], case: Case) -> None:
-    assert callable(CATALOG.build("leaderboard", values, root=Path(".")))
+    assert callable(CATALOG.build("leaderboard", values, root=Path("."), tables=None))
 
 
 def use_logger(values: dict[str, Any], case: Case) -> None:

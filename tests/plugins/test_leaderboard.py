@@ -39,3 +39,10 @@ def test_another_set_of_ids_is_refused(tmp_path, rows):
         submit(tmp_path, [*rows, rows[0]])
     with pytest.raises(SubmissionError, match="columns .*'Id'"):
         submit(tmp_path, rows, header="Id,label")
+
+
+def test_of_a_list_the_first_counts_and_what_is_no_digit_is_refused(tmp_path, rows):
+    lists = [(name, f"{label} {(int(label) + 1) % 10}") for name, label in rows]
+    assert submit(tmp_path, lists) == {"public": 1.0}
+    with pytest.raises(SubmissionError, match="'0.5' is neither a digit nor a list of them"):
+        submit(tmp_path, [(rows[0][0], "0.5"), *rows[1:]])

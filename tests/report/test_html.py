@@ -9,6 +9,7 @@ import pytest
 
 from comp.api import Target, Task
 from comp.events import EventLog, Notice, RunFinished, RunStopped
+from comp.pictures import Shown
 from comp.predictions import Predictions, write_predictions
 from comp.report.html import write_report
 
@@ -117,9 +118,17 @@ def test_folds_show_the_stored_score_and_the_best_epoch(run_folder):
 def test_classes_come_worst_first_with_their_recall(run_folder):
     rows = table_rows(write_report(run_folder, *truth()), "Classes")
     assert [row[0] for row in rows] == ["dog", "cat", "&lt;b&gt;fox&lt;/b&gt;"]
-    # 13 of 23 dogs are found, 10 are taken for cats; of 14 predicted cats 4 are cats
-    assert rows[0][1:] == ["0.5000", "", "23", "56.5%", "100.0%", "cat (10)"]
-    assert rows[1][3:] == ["4", "100.0%", "28.6%", ""]
+    # 13 of 23 dogs are found, 10 are taken for cats; of 14 predicted cats 4 are cats: F1 is 2·13/(23 + 13) and 2·4/(4 + 14)
+    assert rows[0][1:] == ["0.5000", "", "100.0%", "56.5%", "72.2%", "23", "cat (10)"]
+    assert rows[1][3:] == ["28.6%", "100.0%", "44.4%", "4", ""]
+
+
+def test_averages_stand_below_the_classes(run_folder):
+    text = write_report(run_folder, *truth()).read_text().partition("<tfoot>")[2].partition("</tfoot>")[0]
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", text, re.S)]
+    # 30 of 40 are right; recalls 1, 13/23, 1; weights 4, 23, 13
+    assert rows[0] == ["accuracy", "", "", "", "", "75.0%", "40", ""]
+    assert rows[1][:5] == ["macro average", "", "", "76.2%", "85.5%"] and rows[2][4] == "75.0%"
 
 
 def test_the_matrix_counts(run_folder):
@@ -185,6 +194,48 @@ def test_warnings_and_undefined_scores_stand_first(run_folder, story):
         ("warning", "2 rare classes"),
         ("info", "just so you know"),
     ]
+
+
+def make_shown(look) -> Shown:
+    """Forty training rows of the truth and ten test units, all of which are cats."""
+    target = Target("label", "multiclass", CLASSES, ("label",))
+    ids = np.array([f"t{number}" for number in range(10)], dtype=object)
+    predicted = Predictions(Task((target,)), ids, np.tile([0.7, 0.2, 0.1], (10, 1)))
+    return Shown((target,), truth()[1], predicted, look)
+
+
+def look_everywhere(what: str, ids: list[str]) -> list[np.ndarray | str]:
+    return [np.full((4, 4, 1), 200, np.uint8) for _ in ids]
+
+
+def test_pictures_and_counts_of_the_data(run_folder):
+    path = write_report(run_folder, *truth(), make_shown(look_everywhere))
+    reader = read(path)
+    # ten mistakes and ten test units, each with its id
+    assert len(reader.references) == 20 and all(value.startswith("data:image/jpeg;base64,") for value in reader.references)
+    assert [row[0] for row in table_rows(path, "Counts")] == ["cat", "dog", "&lt;b&gt;fox&lt;/b&gt;"]
+    assert table_rows(path, "Counts")[0][1:] == ["4", "10.0%", "", "10", "100.0%"]
+    text = " ".join(reader.texts)
+    assert "All 10 held-out units that are wrong" in text and "predicted: cat (80%)" in text and "true: dog" in text
+    assert "All 10 test units, with what is predicted" in text and "t9 cat (70%)" in text
+    assert not re.search(r"https?://|@import|url\(|<script", path.read_text())
+
+
+def test_images_that_are_gone_are_said(run_folder):
+    text = write_report(run_folder, *truth(), make_shown(lambda what, ids: [f"{unit}.png: no file" for unit in ids])).read_text()
+    assert "10 of these 10 images cannot be shown: u0.png: no file" in text and "t0.png: no file" in text
+    assert "<img" not in text and text.count("no image") == 20
+
+
+def test_training_pictures_are_those_that_a_fold_kept(run_folder):
+    assert "This run kept none" in write_report(run_folder).read_text()
+    (run_folder / "fold1").mkdir(exist_ok=True)
+    stages = {"head": [{"jpeg": "aGVhZA==", "lines": ["cat (70%)", "<dog> (30%)"]}], "all": [{"jpeg": "YWxs", "lines": ["cat"]}]}
+    (run_folder / "fold1/samples.json").write_text(json.dumps({"format": 1, "stages": stages}))
+    path = write_report(run_folder)
+    assert read(path).references == ["data:image/jpeg;base64,aGVhZA==", "data:image/jpeg;base64,YWxs"]
+    text = path.read_text()
+    assert "kept none" not in text and "&lt;dog&gt; (30%)" in text and text.index("<h3>head") < text.index("<h3>all")
 
 
 def test_what_an_autoencoder_drew_is_in_it(run_folder):

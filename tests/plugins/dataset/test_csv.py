@@ -114,7 +114,7 @@ def test_csv_rows_of_units(data):
     [
         ("id,label\n007,a\n007,b\n", {}, "1 ids stand twice in 'id': '007'; where several rows make one unit"),
         ("id,label\n007,a\n", {"target": "lable"}, "train.csv has no column 'lable'; it has 'id', 'label'"),
-        ("id;label\n007;a\n", {}, "has no column 'id', 'label'; it has 'id;label'"),
+        ("id|label\n007|a\n", {}, "has no column 'id', 'label'; it has 'id|label'"),
         ("id,label\n007,a\n,b\n", {}, "the id is empty in 1 rows, first in data row 2"),
         ("id,label\n007,a,b\n08,b,c\n", {}, "cannot be read as CSV: .*Expected 2 fields in line 2, saw 3"),
         ("id,label,label\n007,a,b\n", {}, "two columns called 'label'"),

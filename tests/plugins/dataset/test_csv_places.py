@@ -96,6 +96,25 @@ def test_a_plain_tar_whatever_its_name(tmp_path: Path) -> None:
         csv(tmp_path, images="x.7z", image="file_name")
 
 
+def write_tar(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("head", ["", "train_val/", "other/"])
+@pytest.mark.parametrize("top", ["", "train_val/", "deep/train_val/", "./"])
+def test_a_leading_folder_that_members_or_names_lack(tmp_path: Path, head: str, top: str) -> None:
+    """The same names below several classes, so that only whole paths tell them apart."""
+    inside = {"x/1.png": 5, "y/1.png": 6, "y/2.png": 7}
+    write_table(tmp_path, "id,file_name,label\n" + "".join(f"{n},{head}{path},{n % 2}\n" for n, path in enumerate(inside)))
+    write_tar(tmp_path / "train.tar", {"LICENSE.txt": b"free", **{top + path: png(value) for path, value in inside.items()}})
+    tables = csv(tmp_path, images="train.tar", image="file_name")
+    assert [read_own(tables.read, ref)[0, 0, 0] for ref in tables.train["image"]] == [5, 6, 7]
+
+
 def write_planes(folder: Path) -> np.ndarray:
     """SETI's layout: float16 of (6, height, width), below the first character of the id."""
     planes = np.random.default_rng(0).normal(0, 3, (len(NAMES), 6, 12, 10)).astype(np.float16)

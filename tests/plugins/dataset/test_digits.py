@@ -61,3 +61,24 @@ def test_digits_file_that_is_cut_short(tmp_path, monkeypatch):
     monkeypatch.setattr(digits_module, "find_file", lambda: tmp_path / "short.gz")
     with pytest.raises(DataError, match="fewer than 1797"):
         digits(Path("."))
+
+
+def test_digits_with_several_targets():
+    tables = digits(Path("."), target=["high", "rest"], auxiliary=["label"])
+    assert tables.targets == ("high", "rest") and tables.auxiliary == ("label",)
+    numbers = tables.train[["high", "rest", "label"]].astype(int)
+    assert (numbers["high"] * 5 + numbers["rest"] == numbers["label"]).all() and set(numbers["rest"]) == set(range(5))
+    assert tables.sample.columns.tolist() == ["id", "high", "rest"]
+    with pytest.raises(DataError, match="no column 'parity' to predict; it has label, high, rest, writer"):
+        digits(Path("."), target="parity")
+
+
+def test_digits_say_who_wrote_them():
+    """Fourteen stretches of the file, each of which begins with the digits in order."""
+    table, labels = digits(Path(".")).train, load_digits().target
+    rows, writers = table["id"].str.removeprefix("digit_").astype(int) - 1, table["writer"].astype(int)
+    assert writers.is_monotonic_increasing and set(writers) == set(range(1, 15))
+    assert writers.groupby(writers).size().between(75, 125).all()
+    for first in (130, 256, 386, 516, 646, 776, 915, 1029, 1157, 1287, 1415, 1545, 1667):
+        assert labels[first : first + 10].tolist() == list(range(10))
+        assert writers[rows < first].max() < writers[rows >= first].min()

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import io
+import pickle
+import tarfile
+import unicodedata
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -85,3 +90,121 @@ def test_folder_says_what_is_wrong(classes, arguments, message):
     (classes / "empty").mkdir()
     with pytest.raises(DataError, match=message):
         folder(classes, **arguments)
+
+
+# ---- classes in names, archives, numbers ---------------------------------------------------------------------------------
+
+
+def name_pets(tests: int = 0) -> list[str]:
+    return [f"{number}.jpg" for number in range(1, tests + 1)] if tests else ["cat.0.jpg", "cat.10.jpg", "cat.2.jpg", "dog.0.jpg"]
+
+
+def pack(path: Path, names: list[str]) -> None:
+    """An archive by its ending, each member a grey image as bright as its place."""
+    members = {}
+    for place, name in enumerate(names):
+        file = io.BytesIO()
+        Image.new("L", (3, 2), place).save(file, format="PNG")
+        members[name] = file.getvalue()
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        return
+    with tarfile.open(path, "w:") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def test_labels_in_file_names(tmp_path):
+    for name in name_pets():
+        draw(tmp_path / "train" / name)
+    table = folder(tmp_path, label=r"(cat|dog)\.").train
+    assert table[["id", "image", "label", "part"]].to_numpy().tolist() == [
+        [path, path, label, "train"]
+        for path, label in (
+            ("train/cat.0.jpg", "cat"), ("train/cat.2.jpg", "cat"), ("train/cat.10.jpg", "cat"), ("train/dog.0.jpg", "dog")
+        )
+    ]  # fmt: skip
+
+
+def test_labels_in_folders_that_are_not_the_first(tmp_path):
+    for name in ("a/n01/x.png", "b/n02/y.png"):
+        draw(tmp_path / "train" / name)
+    assert folder(tmp_path, label=r"/(n\d+)/").train["label"].tolist() == ["n01", "n02"]
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("(cat", r"dataset.label: '\(cat' is no regular expression: missing \)"),
+        ("cat", "has 0 groups; wanted one"),
+        (r"(c)(at)", "has 2 groups; wanted one"),
+        (r"(cat)\.", r"finds no class in the names of 1 of 4 images: 'dog.0.jpg'"),
+        (r"(cat)?", r"finds no class in the names of 1 of 4 images"),
+        (None, "4 images lie outside any class folder, .*dataset.label says where"),
+    ],
+)
+def test_labels_that_are_not_found(tmp_path, label, message):
+    for name in name_pets():
+        draw(tmp_path / "train" / name)
+    with pytest.raises(DataError, match=message):
+        folder(tmp_path, label=label)
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+@pytest.mark.parametrize("head", ["", "train/", "deep/train/"])
+def test_images_inside_an_archive(tmp_path, suffix, head):
+    pack(tmp_path / f"train{suffix}", [head + name for name in name_pets()])
+    pack(tmp_path / f"test{suffix}", [f"test/{name}" for name in name_pets(12)])
+    write(tmp_path / "sample.csv", "id,label\n" + "".join(f"{number},0.5\n" for number in range(1, 13)))
+    tables = folder(tmp_path, train=f"train{suffix}", test=f"test{suffix}", sample="sample.csv", label="^(cat|dog)")
+    assert dict(zip(tables.train["id"], tables.train["label"])) == {
+        f"train{suffix}/{head}{name}": name[:3] for name in name_pets()
+    }
+    assert tables.test["id"].tolist() == [str(number) for number in range(1, 13)]
+    read = pickle.loads(pickle.dumps(tables.read))
+    shown = [Image.open(io.BytesIO(read(ref))).getpixel((0, 0)) for ref in tables.test["image"]]
+    assert shown == list(range(12))
+
+
+@pytest.mark.parametrize("head", ["", "train/", "a/b/"])
+def test_class_folders_inside_an_archive(tmp_path, head):
+    pack(tmp_path / "train.zip", [f"{head}Fat Hen/1.png", f"{head}Maize/1.png", f"{head}Maize/notes.txt"])
+    pack(tmp_path / "valid.zip", [f"{head}Maize/2.png"])
+    table = folder(tmp_path, train="train.zip", valid="valid.zip").train
+    assert table["label"].tolist() == ["Fat Hen", "Maize", "Maize"] and table["part"].tolist() == ["train", "train", "valid"]
+
+
+@pytest.mark.parametrize("ending", ["", ".jpg"])
+def test_numbers_that_name_images_are_not_those_of_rows(tmp_path, ending):
+    """0, 1, ..., 11: as text, 10 comes before 2, and a sample of numbers could be taken to number its rows."""
+    draw(tmp_path / "train" / "cat.0.jpg")
+    for number in range(12):
+        draw(tmp_path / "test" / f"{number}.jpg")
+    write(tmp_path / "sample.csv", "id,label\n" + "".join(f"{number}{ending},0\n" for number in reversed(range(12))))
+    tables = folder(tmp_path, test="test", sample="sample.csv", label="(cat)")
+    assert dict(zip(tables.test["id"], tables.test["image"])) == {f"{n}{ending}": f"test/{n}.jpg" for n in range(12)}
+    assert folder(tmp_path, test="test", label="(cat)").test["id"].tolist() == [f"test/{n}.jpg" for n in range(12)]
+
+
+def test_rows_that_are_numbered_follow_the_numbers_in_names(tmp_path):
+    draw(tmp_path / "train" / "cat.0.jpg")
+    for number in range(1, 12):
+        draw(tmp_path / "test" / "0" / f"butterfly {number}.jpg")
+    write(tmp_path / "sample.csv", ",answer value\n" + "".join(f"{number},0\n" for number in range(11)))
+    tables = folder(tmp_path, test="test", sample="sample.csv", label="(cat)")
+    assert tables.id_column == "" and tables.test["id"].tolist() == [f"test/0/butterfly {n}.jpg" for n in range(1, 12)]
+
+
+@pytest.mark.parametrize(("folders", "written"), [("NFD", "NFC"), ("NFC", "NFD"), ("NFD", "NFD")])
+def test_labels_have_the_samples_form_of_letters(tmp_path, folders, written):
+    for name in ("가지", "포도"):
+        draw(tmp_path / unicodedata.normalize(folders, f"train/{name}/1.png"))
+    draw(tmp_path / unicodedata.normalize(folders, "test/시험.png"))
+    write(tmp_path / "sample.csv", unicodedata.normalize(written, "file,label\n시험,가지\n"))
+    tables = folder(tmp_path, test="test", sample="sample.csv")
+    assert sorted(tables.train["label"]) == [unicodedata.normalize(written, name) for name in ("가지", "포도")]
+    assert tables.test["id"].tolist() == [unicodedata.normalize(written, "시험")]

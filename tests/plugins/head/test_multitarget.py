@@ -58,7 +58,7 @@ def test_the_state_holds_branches_only() -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("label = mask*6 + gender*3 + age", r"class 'female' is no number; wanted \(column == 'female'\)"),
+        ("label = mask*6 + gender*3 + age", r"'female' is no number; wanted \(column == 'female'\)"),
         ("label = mask*6 + sex*3 + age", "wanted a target = a formula of others"),
         ("label = label", "wanted a target = a formula of others"),
         ("mask*6 + age", "wanted a target = a formula of others|wanted a formula such as"),
@@ -66,8 +66,21 @@ def test_the_state_holds_branches_only() -> None:
         ("label = mask*6 + age", "makes the class 3, 4, 5, 9, 10 of label"),
         ("label = mask**2 + age", r"'mask \*\* 2' is no part of a formula"),
         ("label = max(mask, age)", "is no part of a formula|wanted a target"),
+        ("label = mask*6 + (gender == 1)*3 + age", "a number, 1, with a text, gender, which holds 'female'; wanted quotes"),
+        ("label = (mask == '1')*6 + age", r"a number, mask, with a text, '1'; wanted no quotes, as in \(mask == 1\)"),
+        ("label = mask*9223372036854775807 + age", "becomes too large; wanted results below"),
     ],
 )
 def test_codes_that_are_none(code, message) -> None:
     with pytest.raises(PluginError, match=message):
         multitarget(TASK, 8, code=code)
+
+
+def test_classes_of_which_one_is_no_number_are_texts() -> None:
+    site = Target("site", "multiclass", ("1", "3", "NA"), ("site",))
+    third = Target("third", "binary", ("0", "1"), ("third",))
+    head = multitarget(Task((site, third)), 8, init="default", code="third = site == '3'").eval()
+    shares = head(FEATURES).detach()[:, :3].softmax(dim=1)
+    torch.testing.assert_close(head(FEATURES)[:, 3:].exp(), torch.stack([shares[:, [0, 2]].sum(dim=1), shares[:, 1]], dim=1))
+    with pytest.raises(PluginError, match="a number, 3, with a text, site"):
+        multitarget(Task((site, third)), 8, code="third = site == 3")

@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from comp.api import Metric, PluginError, Target, Task
 from comp.judges import TargetJudge
 from comp.plugins.metric.macro_f1 import macro_f1
+from comp.plugins.metric.probabilistic_f1 import probabilistic_f1
 from comp.plugins.post.thresholds import thresholds
 
 TAGS = Task((Target("tags", "multilabel", ("x", "y", "z"), ("x", "y", "z")),))
@@ -49,6 +50,46 @@ def test_a_metric_without_scores_by_class_is_climbed():
     found = f1_score(answers, rule.apply(predictions) >= 0.5, average="micro")
     best = max(micro_f1(answers, predictions >= cuts) for cuts in itertools.product(np.linspace(0.1, 0.8, 15), repeat=3))
     assert found >= best - 0.01
+
+
+def test_one_threshold_for_all_labels_is_the_best_there_is():
+    predictions, answers = draw_labels()
+    rule = thresholds(TAGS, TargetJudge(MICRO), shared=True)
+    rule.fit(predictions, answers)
+    assert len(set(rule.found)) == 1 and rule.state() == {"thresholds": dict.fromkeys("xyz", rule.found[0])}
+    best = max(micro_f1(answers, predictions >= cut) for cut in np.linspace(0.01, 0.99, 99))
+    assert micro_f1(answers, rule.apply(predictions)) >= best - 0.003
+    assert best > micro_f1(answers, predictions) + 0.05
+    with pytest.raises(PluginError, match="shared is for sets of labels; 'label' has one class a row"):
+        thresholds(CLASSES, TargetJudge(MICRO), shared=True)
+
+
+@pytest.mark.parametrize("decide", [False, True])
+def test_rows_are_bent_in_blocks_as_all_at_once(decide, monkeypatch):
+    predictions, _ = draw_labels(400)
+    rule = thresholds(TAGS, TargetJudge(MICRO), decide=decide)
+    rule.load({"thresholds": {"x": 0.3, "y": 0.5, "z": 0.9}})
+    whole = rule.apply(predictions)
+    cuts = np.array([0.3, 0.5, 0.9])
+    bent = np.where(predictions < cuts, predictions / cuts / 2, 0.5 + (predictions - cuts) / (1 - cuts) / 2)
+    np.testing.assert_allclose(whole, bent >= 0.5 if decide else bent)
+    monkeypatch.setitem(type(rule)._weigh_into.__globals__, "BLOCK_CELLS", 21)
+    assert np.array_equal(rule.apply(predictions), whole) and rule.apply(predictions[:0]).shape == (0, 3)
+
+
+def test_a_shared_threshold_is_tried_once_in_the_same_memory():
+    predictions, answers = draw_labels()
+    seen, cuts = [], []
+
+    def judge(answers, bent):
+        seen.append(bent)
+        cuts.append(int((bent >= 0.5).sum()))
+        return micro_f1(answers, bent)
+
+    rule = thresholds(TAGS, TargetJudge(Metric(judge)), shared=True)
+    rule.fit(predictions, answers)
+    assert len(seen) == 19 + 9 and len(set(map(id, seen[:19]))) == len(set(map(id, seen[19:]))) == 1
+    assert cuts[0] == (predictions >= 0.5).sum() and len(set(cuts[1:19])) >= 10
 
 
 def test_what_reaches_the_threshold_reaches_one_half():
@@ -90,3 +131,29 @@ def test_numbers_and_negative_passes_are_refused():
         thresholds(Task((Target("age", "regression", (), ("age",)),)), TargetJudge(MICRO))
     with pytest.raises(PluginError, match="passes is -1"):
         thresholds(TAGS, TargetJudge(MICRO), passes=-1)
+
+
+def test_decided_answers_are_the_best_of_the_probabilistic_f1():
+    task = Task((Target("cancer", "binary", ("0", "1"), ("cancer",)),))
+    random = np.random.default_rng(2)
+    answers = (random.random(800) < 0.05).astype(np.int64)
+    positive = np.clip(0.08 + 0.15 * answers + 0.06 * random.normal(size=800), 0.001, 0.999)
+    predictions = np.column_stack([1 - positive, positive])
+    metric = probabilistic_f1(task).compute
+    judge = TargetJudge(probabilistic_f1(task))
+    rule = thresholds(task, judge, decide=True)
+    rule.fit(predictions, answers)
+    found = rule.apply(predictions)
+    assert set(found.ravel()) == {0, 1} and (found.sum(axis=1) == 1).all()
+    best = max(f1_score(answers, positive >= cut, zero_division=0) for cut in np.unique(positive))
+    assert metric(answers, found) == pytest.approx(f1_score(answers, found[:, 1]))
+    assert metric(answers, found) >= best - 0.05
+    soft = thresholds(task, judge)
+    soft.fit(predictions, answers)
+    assert metric(answers, found) > metric(answers, soft.apply(predictions)) > metric(answers, predictions)
+
+
+def test_decided_labels_are_set_from_the_threshold_on():
+    rule = thresholds(TAGS, TargetJudge(MICRO), decide=True)
+    rule.load({"thresholds": {"x": 0.3, "y": 0.5, "z": 0.9}})
+    assert rule.apply(np.array([[0.3, 0.49, 1.0], [0.29, 0.5, 0.89]])).tolist() == [[1, 0, 1], [0, 1, 0]]

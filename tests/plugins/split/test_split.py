@@ -155,3 +155,28 @@ def test_time_compares_numbers_as_numbers(make_units):
 def test_time_says_what_is_wrong(make_units, cut, message):
     with pytest.raises(FoldsError, match=message):
         time(make_units([0] * 2, day=["2021-01-01", "2021-01-02"]), column="day", cut=cut)
+
+
+def test_stratified_by_other_columns_than_the_classes(make_units):
+    """Sixty people with four pictures, each of another class: over people, gender x age is balanced, and nobody is divided."""
+    random = np.random.RandomState(1)
+    gender, band = random.randint(0, 2, 60), random.choice(3, 60, p=[0.5, 0.4, 0.1])
+    people = np.repeat(np.arange(60), 4)
+    units = make_units(np.tile(np.arange(4), 60), gender=gender[people], band=band[people], person=people)
+    folds = stratified(units, folds=3, group="person", by=["gender", "band"])
+    of_person = folds.reshape(60, 4)
+    assert (of_person == of_person[:, :1]).all()
+    kinds = gender * 3 + band
+    for kind in np.unique(kinds):
+        held = np.bincount(of_person[kinds == kind, 0], minlength=3)
+        assert held.max() - held.min() <= 2
+    deal = stratified(units, folds=3, by=["gender"])
+    counts = np.zeros((2, 3), dtype=int)
+    np.add.at(counts, (gender[people], deal), 1)
+    assert (counts.max(axis=1) - counts.min(axis=1) <= 1).all()
+
+
+@pytest.mark.parametrize(("by", "said"), [(["gender"], "no column 'gender'; the training table has id"), ([], "names no column")])
+def test_stratified_by_what_is_no_column(make_units, by, said):
+    with pytest.raises(FoldsError, match=f"split.by: .*{said}"):
+        stratified(make_units([0, 1] * 5), folds=2, by=by)
