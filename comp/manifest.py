@@ -60,11 +60,6 @@ class Manifest:
     def is_imported(self) -> bool:
         return self.values.get("imported") is not None
 
-    @property
-    def competition_split(self) -> dict[str, Any]:
-        """The split that competition.yaml means, whatever the experiment overrides."""
-        return unmark(self.resolver.resolve(self.resolver.competition)[0].value["split"])
-
     def selects_epoch(self) -> bool:
         """Whether the metric has a say in the weights, so that another metric would train anew."""
         return metric_selects(self.stages)

@@ -17,10 +17,10 @@ import secrets
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
-from comp.errors import DataError, WorkspaceError
+from comp.errors import WorkspaceError
 
 COMPETITION_FILE = "competition.yaml"
 MANIFEST_FILE = "manifest.yaml"
@@ -167,21 +167,6 @@ def suggest(given: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
-
-
-def safe_path(root: Path, relative: str, what: str) -> Path:
-    """`root / relative`, for names that stand in tables and archives.
-
-    Args:
-        what: what the name is, for the message: `image of row 17`.
-
-    Raises:
-        DataError: it is absolute, or leads out of `root`.
-    """
-    posix, windows = PurePosixPath(relative), PureWindowsPath(relative)
-    if not relative or "\0" in relative or posix.is_absolute() or windows.anchor or ".." in (*posix.parts, *windows.parts):
-        raise DataError(f"{what}: {relative!r} leads out of {root}; wanted a path inside it")
-    return root / relative
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:

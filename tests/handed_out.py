@@ -42,13 +42,17 @@ class Competition:
 
     def init(self) -> tuple[InitReport, dict]:
         """And prove that what was concluded works: a manifest resolves, tables open, folds are made."""
-        folder = self.root.parent / "workspace"
-        report = init_workspace(folder, self.root)
-        project = Project(folder)
-        create_experiment(project, "one")
-        manifest = load_manifest(project, "one")
-        open_folds(project, manifest, open_competition(project, manifest))
-        return report, YAML(typ="safe", pure=True).load(report.file.read_text(encoding="utf-8"))
+        report = init_workspace(self.root.parent / "workspace", self.root)
+        return report, prove(report)
+
+
+def prove(report: InitReport) -> dict:
+    """What competition.yaml says, once a manifest resolves on it, tables open and folds are made."""
+    project = Project(report.file.parent)
+    create_experiment(project, "one")
+    manifest = load_manifest(project, "one")
+    open_folds(project, manifest, open_competition(project, manifest))
+    return YAML(typ="safe", pure=True).load(report.file.read_text(encoding="utf-8"))
 
 
 def asked(report: InitReport) -> set[str]:

@@ -9,15 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
-from ruamel.yaml import YAML
 
-from comp.competition import open_competition
 from comp.errors import DataError
-from comp.folds import open_folds
 from comp.init import InitReport, init_workspace
-from comp.manifest import load_manifest
-from comp.new import create_experiment
-from comp.project import Project
+from tests.handed_out import asked, prove
 
 
 def draw(root: Path, *names: str) -> None:
@@ -39,15 +34,7 @@ def conclude(tmp_path: Path, settle: tuple[str, str] | None = None) -> tuple[Ini
         assert text.count(settle[0]) == 1
         report.file.write_text(text.replace(*settle), encoding="utf-8")
         report = init_workspace(tmp_path / "w")
-    project = Project(tmp_path / "w")
-    create_experiment(project, "one")
-    manifest = load_manifest(project, "one")
-    open_folds(project, manifest, open_competition(project, manifest))
-    return report, YAML(typ="safe", pure=True).load(report.file.read_text(encoding="utf-8"))
-
-
-def asked(report: InitReport) -> set[str]:
-    return {note.key for note in report.questions}
+    return report, prove(report)
 
 
 @pytest.mark.parametrize(

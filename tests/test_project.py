@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from comp.errors import DataError, WorkspaceError
-from comp.project import Project, append_line, atomic_write, check_name, find_project, hash_file, hash_json, safe_path, suggest
+from comp.errors import WorkspaceError
+from comp.project import Project, append_line, atomic_write, check_name, find_project, hash_file, hash_json, suggest
 
 
 def make_project(root: Path, *names: str) -> Project:
@@ -64,16 +64,6 @@ def test_activate_imports_user_code_of_the_newest_workspace(tmp_path: Path, monk
 
         assert import_module("comp.user.experiments.exp001.mine").WHO == name
     assert os.environ["COMP_WORKSPACE"] == str(tmp_path / "two")
-
-
-@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "C:\\x", "..\\x", "\\\\host\\x", "", "a\0b"])
-def test_safe_path_refuses_to_leave(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match="image of row 17"):
-        safe_path(tmp_path, name, "image of row 17")
-
-
-def test_safe_path_inside(tmp_path: Path) -> None:
-    assert safe_path(tmp_path, "a/b..jpg", "image") == tmp_path / "a" / "b..jpg"
 
 
 def test_atomic_write_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
