@@ -38,8 +38,8 @@ bench: install
 	$(BIN)/python -m benchmarks
 
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra archives --extra dicom --extra lightgbm --extra tensorboard \
-		--extra test --no-annotate --no-header --no-emit-index-url setup.cfg --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra archives --extra dicom --extra lightgbm --extra mlflow \
+		--extra ray --extra tensorboard --extra test --extra wandb --no-annotate --no-header --no-emit-index-url setup.cfg --output-file requirements.lock
 
 clean:
 	rm -rf .venv build dist *.egg-info

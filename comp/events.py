@@ -151,6 +151,68 @@ class RunFinished(Event):
 
 
 @dataclass(frozen=True)
+class SearchStarted(Event):
+    """`fixed`, `varied`, `measured`: what a search holds fixed, varies and measures, a line each; `trials`: in all, with those
+    that are there from before; `folds`: that each trial trains; `epochs`: the most that a trial may train, over its folds."""
+
+    experiment: str
+    digest: str
+    folder: str
+    trials: int
+    folds: list[str]
+    epochs: int
+    metric: str
+    greater_is_better: bool
+    fixed: str
+    varied: str
+    measured: str
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class TrialStarted(Event):
+    """`trial`: t0001, t0002, ...; `values`: what it varies, dotted key -> value; `digest`: of its run."""
+
+    trial: str
+    values: dict[str, Any]
+    digest: str
+    resumed_epoch: int = 0
+
+
+@dataclass(frozen=True)
+class TrialReported(Tick):
+    """After each epoch. `epoch`: how many it has trained, over its folds; `score`: the mean over its folds so far."""
+
+    trial: str
+    epoch: int
+    score: float
+
+
+@dataclass(frozen=True)
+class TrialFinished(Event):
+    """`state`: done | pruned | failed (`why` says what of); `score`: None where it has none."""
+
+    trial: str
+    state: str
+    score: float | None
+    epochs: int
+    elapsed_s: float
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class SearchFinished(Event):
+    """`complete`: all trials have ended; `best`: "" where no trial has a score; `confirmed`: the best one's score on folds that
+    did not choose it, where it was asked for."""
+
+    complete: bool
+    best: str
+    score: float | None
+    confirmed: float | None
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
 class RunStopped(Event):
     """The run ended before its end, saved. `why` is the message the user saw."""
 

@@ -126,7 +126,7 @@ def open_material(plan: RunPlan, emit: Emit, stop: Callable[[], bool]) -> Materi
     train = make_rows(train_table, train_store, competition.trained, tables.weight, tables.columns)
     kept = drop_bad(plan, train_table, train_store, emit)
     test = None
-    if tables.test is not None and len(tables.test):
+    if tables.test is not None and len(tables.test) and plan.place != "trials":
         test_table = tables.test.head(2 * values["train"]["batch_size"]) if plan.debug else tables.test
         # A unit of the test set must be answered: what cannot be read is filled with the mean image, and said.
         test_store = read_store(plan, emit, test_table, image, "test", mend_test(values["on_bad_image"]))

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from comp import __version__
 from comp.api import PICTURES, Logger, Metric, Tables
@@ -39,12 +39,16 @@ STUB_ROWS, STUB_SHARE = 10, 20
 LIBRARIES = ("torch", "timm", "albumentations", "numpy", "pandas", "scikit-learn", "opencv-python-headless", "lightning-fabric")
 
 
+Place = Literal["runs", "debug", "trials"]
+
+
 @dataclass(frozen=True)
 class RunPlan:
     """What a run is made of.
 
     Attributes:
-        debug: the whole path on a handful of batches, in a folder of its own.
+        place: in which of the experiment's folders the run lies: runs; debug (the whole path on a handful of batches); or trials
+            (of a search, which read and predict no test set).
         start: the weights that folds start from; None: the manifest's own model.
         teachers: the runs that an objective learns from, by the names it gives them.
         further: extra tables and fixes; nothing in the plan of a finished run.
@@ -55,10 +59,14 @@ class RunPlan:
     competition: Competition
     folds: Folds
     run: Run
-    debug: bool = False
+    place: Place = "runs"
     start: Start | None = None
     teachers: Mapping[str, Run] = field(default_factory=dict)
     further: Further = Further()
+
+    @property
+    def debug(self) -> bool:
+        return self.place == "debug"
 
     def with_values(self, **changed: Any) -> RunPlan:
         """The same run looked at with other wishes (metric, tta, ...): nothing that trains may be among them."""
@@ -69,7 +77,7 @@ class RunPlan:
         return build_metrics(self.manifest.catalog, self.manifest.values["metric"], self.competition.task)
 
 
-def plan_run(project: Project, manifest: Manifest, debug: bool = False) -> RunPlan:
+def plan_run(project: Project, manifest: Manifest, place: Place = "runs") -> RunPlan:
     """Open the tables and folds, and work out the digest. The run's folder is open_run's to make.
 
     Raises:
@@ -84,12 +92,12 @@ def plan_run(project: Project, manifest: Manifest, debug: bool = False) -> RunPl
     lineage = check_lineage(start, teachers, folds, competition.trained)
     contents = digest_contents(manifest, competition, folds) | lineage | further.contents()
     digest = manifest.digest(contents)
-    folder = project.experiment(manifest.name) / ("debug" if debug else "runs") / digest
+    folder = project.experiment(manifest.name) / place / digest
     state = {"folds": [str(number) for number in range(folds.count)], "contents": contents, "further": further.count()}
     run = Run(manifest.name, digest, folder, state)
-    if debug or not run.complete:
+    if place == "debug" or not run.complete:
         raise_faults(competition.missing)
-    return RunPlan(project, manifest, competition, folds, run, debug, start, teachers, further)
+    return RunPlan(project, manifest, competition, folds, run, place, start, teachers, further)
 
 
 def digest_contents(manifest: Manifest, competition: Competition, folds: Folds) -> dict[str, str]:
@@ -121,7 +129,13 @@ def open_run(plan: RunPlan) -> RunPlan:
         made = json.loads(file.read_text(encoding="utf-8")) if file.exists() else describe_environment(plan.project, manifest)
         state = {**made, **plan.run.state, "form": describe_form(plan)}
         atomic_write(file, json.dumps(state, indent=2, ensure_ascii=False))
-    return replace(plan, run=replace(plan.run, state=json.loads(file.read_text(encoding="utf-8"))))
+    return reopen_run(plan)
+
+
+def reopen_run(plan: RunPlan) -> RunPlan:
+    """The plan with what its opened run states about itself."""
+    state = json.loads((plan.run.folder / "environment.json").read_text(encoding="utf-8"))
+    return replace(plan, run=replace(plan.run, state=state))
 
 
 def has_begun(run: Run) -> bool:

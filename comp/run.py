@@ -26,7 +26,7 @@ from comp.given import RunResult
 from comp.imported import run_imported
 from comp.manifest import Manifest, load_manifest
 from comp.merge import make_chain, merge_run
-from comp.plan import RunPlan, describe_test_set, open_loggers, open_run, plan_run, tell_logger
+from comp.plan import Place, RunPlan, describe_test_set, open_loggers, open_run, plan_run, tell_logger
 from comp.project import Project
 from comp.report.html import write_report
 from comp.runs import FULL, fold_folder, read_fold
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 WAIT_S = 1.0
 
+Train = Callable[[RunPlan, Sequence[str], Emit, Callable[[], bool]], "Material | None"]
+"""Trains folds of a plan, tells of it, and asks whether to stop. Returns what they were trained from, where this process has it."""
+
 
 def run_experiment(
     project: Project,
@@ -46,7 +49,8 @@ def run_experiment(
     folds: int | None = None,
     only: Sequence[int] | None = None,
     full: bool = False,
-    debug: bool = False,
+    place: Place = "runs",
+    train: Train | None = None,
     emit: Emit,
 ) -> RunResult:
     """Train what is missing, and merge.
@@ -54,14 +58,15 @@ def run_experiment(
     Args:
         only: fold numbers to train; None: all.
         full: afterwards train on all rows, too.
-        debug: the whole path on a handful of batches, in a folder of its own.
+        place: `debug`: the whole path on a handful of batches, kept apart; `trials`: one of a search.
+        train: who trains the folds; None: this process, one after another.
 
     Raises:
         ManifestError, DataError, FoldsError: nothing was run.
         RunInterrupted: Ctrl-C or a scheduler's signal; everything is saved.
         RunError: training failed; finished epochs are kept.
     """
-    manifest = load_manifest(project, name, sets, folds, library=True)
+    manifest, debug = load_manifest(project, name, sets, folds, library=True), place == "debug"
     tell_changed_parents(manifest, emit)
     if manifest.is_blend or manifest.is_imported:
         what = "is a blend, which" if manifest.is_blend else "was imported, and"
@@ -69,11 +74,11 @@ def run_experiment(
         result = (run_blend if manifest.is_blend else run_imported)(project, manifest, emit)
         remember_parents(manifest)
         return result
-    plan = plan_run(project, shorten(manifest) if debug else manifest, debug)
+    plan = plan_run(project, shorten(manifest) if debug else manifest, place)
     wanted = choose_folds(plan, only, full)
     make_chain(manifest, plan.competition.task)  # what does not fit is said before training, not after
     plan = open_run(plan)
-    if not debug:
+    if place == "runs":
         remember_parents(manifest)
     if about_test := describe_test_set(plan.competition.tables):
         emit(Notice(about_test))
@@ -83,7 +88,7 @@ def run_experiment(
     again += (f" --only {','.join(map(str, only))}" if only is not None else "") + " --full" * full + " --debug" * debug
     with open_readers(plan, emit, again) as tell, catch_stop() as stop:
         started = time.monotonic()
-        material = train_folds(plan, wanted, tell, stop)
+        material = (train or train_folds)(plan, wanted, tell, stop)
         scores = merge_run(plan)
         complete = plan.run.complete
         tell(RunFinished(complete, scores or {}, time.monotonic() - started))

@@ -27,7 +27,7 @@ def test_folds_take_their_rows_and_full_takes_all(tiny):
 
 
 def test_debug_has_a_few_batches_of_each_fold(tiny):
-    plan = make_plan(tiny, "train.batch_size=2", debug=True)
+    plan = make_plan(tiny, "train.batch_size=2", place="debug")
     rows = limit_rows(plan, plan.competition.tables.train)
     assert np.bincount(plan.folds.of(rows["id"])).tolist() == [8, 8]
 

@@ -51,7 +51,7 @@ def test_a_corrected_fact_counts_until_a_fold_has_begun(tiny, plan, left, wanted
 
 
 def test_debug_begins_anew(tiny):
-    plan = plan_run(tiny.project, load_manifest(tiny.project, "exp001"), debug=True)
+    plan = plan_run(tiny.project, load_manifest(tiny.project, "exp001"), "debug")
     first = open_run(plan)
     (first.run.folder / "left").write_text("")
     assert open_run(plan).run.folder == first.run.folder and not (first.run.folder / "left").exists()

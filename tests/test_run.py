@@ -169,7 +169,7 @@ def test_folds_has_a_run_of_its_own(tiny_run):
 
 
 def test_debug_is_kept_apart(tiny):
-    result = tiny.run(debug=True)
+    result = tiny.run(place="debug")
     assert result.folder.parent.name == "debug" and not folders(tiny)
     assert result.complete and result.scores["coverage"]["units"] == 60
 

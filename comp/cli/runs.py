@@ -54,7 +54,8 @@ def run_command(
 
     project = find_project()
     with open_view(as_json) as view:
-        result = run_experiment(project, name, sets=sets, folds=folds, only=only, full=full, debug=debug, emit=view)
+        place = "debug" if debug else "runs"
+        result = run_experiment(project, name, sets=sets, folds=folds, only=only, full=full, place=place, emit=view)
     if as_json:
         print_json(result)
         return
