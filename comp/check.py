@@ -14,9 +14,10 @@ import pandas as pd
 
 from comp.api import Task
 from comp.blend import gather_members, name_members
+from comp.cache import describe_need
 from comp.changes import find_changed_parents
 from comp.competition import Competition, encode_targets, open_competition, unit_table
-from comp.engine.device import describe_device, open_device
+from comp.engine.device import demand_devices, describe_device, open_device
 from comp.engine.probe import Trial, try_training
 from comp.engine.rows import make_rows
 from comp.engine.sizes import plan_image, plan_store_size
@@ -32,6 +33,7 @@ from comp.plan import count_channels, describe_test_set
 from comp.predictions import Predictions
 from comp.project import Project
 from comp.sample import list_units
+from comp.search import demand_space
 from comp.steps import open_steps
 from comp.store import open_store
 from comp.submission import build_submission
@@ -64,6 +66,7 @@ def check_experiment(project: Project, name: str, sets: Sequence[str] = (), read
         CompError: the first thing that would stop a run; of manifest, tables and images all faults at once.
     """
     manifest = load_manifest(project, name, sets, library=True)
+    demand_space(manifest)
     competition = open_competition(project, manifest)
     make_chain(manifest, competition.task)
     warnings = find_changed_parents(manifest)
@@ -201,6 +204,7 @@ def check_images(competition: Competition, manifest: Manifest, read_all: bool, w
 def check_model(project: Project, manifest: Manifest, competition: Competition, folds: Folds) -> tuple[list[str], dict[str, Any]]:
     """A few real steps on real images: shapes, and what a run will take."""
     tables, task, stage = competition.tables, competition.trained, manifest.stages[0]
+    demand_devices(manifest.values["train"])
     fabric = open_device(manifest.values["train"])
     image = plan_image(manifest, task, count_channels(manifest, tables))
     sample = tables.train.sample(min(len(tables.train), 2 * stage["train"]["batch_size"]), random_state=0).reset_index(drop=True)
@@ -214,11 +218,13 @@ def check_model(project: Project, manifest: Manifest, competition: Competition, 
         rows = make_rows(sample, store, task, tables.weight, tables.columns).balance_weights()
         trial = try_training(manifest, task, image, rows, fabric)
     estimate = estimate_run(manifest, competition, folds, trial, read_s)
+    images = sum(table["image"].nunique() for table in (tables.train, tables.test) if table is not None)
     lines = [
         f"batch {shape_text(trial.input_shape)} -> {trial.features} features -> {shape_text(trial.output_shape)}; "
         f"first loss {trial.loss:.3f}",
         f"{trial.parameters / 1e6:.2f} M weights, {trial.trainable / 1e6:.2f} M of them trained in stage '{stage['name']}'",
         f"trained at {shape_text(image.size)}, predicted at {shape_text(image.predict_size)} px, on {describe_device(fabric)}",
+        describe_need(project.cache, images, (*size, image.channels)),
         f"a step of {stage['train']['batch_size']} takes {trial.step_s * 1000:.0f} ms, memory {trial.memory_mib:.0f} MiB",
         f"an epoch about {duration_text(estimate['epoch_s'])}, a fold {duration_text(estimate['fold_s'])}, "
         f"the run of {folds.count} folds {duration_text(estimate['run_s'])} "

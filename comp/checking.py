@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from comp.catalog import Catalog
+from comp.domains import find_domain_faults, split_settings
 from comp.errors import Fault, PluginError
 from comp.families import check_library
 from comp.keys import (
@@ -17,6 +18,7 @@ from comp.keys import (
     LISTS,
     MANIFEST_KEYS,
     PLAIN,
+    SEARCH,
     SECTIONS,
     SLOTS,
     STAGE_KEYS,
@@ -57,6 +59,8 @@ class Checker:
                 self.values[key] = self._check_section((key,), SECTIONS[key], unmark(node))
             elif key in LISTS:
                 self.values[key] = self._check_list(key, LISTS[key], unmark(node))
+            elif key == "search":
+                self.values[key] = self._check_search(unmark(node))
         plain = [parameter for parameter in PLAIN if parameter.name in keys and self.tree.get(parameter.name) is not None]
         given = {parameter.name: unmark(self.tree.value[parameter.name]) for parameter in plain}
         self.values |= self._check_parameters((), plain, given, "the manifest")
@@ -77,6 +81,14 @@ class Checker:
             self.note((key,), f"is {show(given)}; wanted a list such as [{{{parameters[0].name}: …}}]")
             return []
         return [self._check_section((key, str(i)), parameters, item) for i, item in enumerate(given)]
+
+    def _check_search(self, given: Any) -> dict[str, Any]:
+        if not isinstance(given, dict):
+            return self._check_section(("search",), SEARCH, given)
+        settings, domains = split_settings(given)
+        for path, message in find_domain_faults(domains, settings):
+            self.note(("search", *path), message)
+        return self._check_section(("search",), SEARCH, settings) | domains
 
     def _check_parameters(
         self, path: Key, parameters: Sequence[Parameter], given: Mapping[str, Any], owner: str

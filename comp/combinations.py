@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from comp.catalog import Catalog
 from comp.checking import Checker, Key
+from comp.digest import OF_DEVICES
 from comp.errors import Fault, WorkspaceError
 from comp.keys import MODEL_KEYS
 from comp.marked import Marked, unmark
@@ -63,6 +64,19 @@ def check_seeds(checker: Checker) -> None:
         checker.note(("seeds",), f"is {seeds}; wanted several numbers, each once")
 
 
+def check_devices(checker: Checker) -> None:
+    """Several devices share a fold from its first stage to its last."""
+    train = checker.values.get("train", {})
+    if train.get("sync_batch_norm") and train.get("devices") == 1:
+        checker.note(("train", "sync_batch_norm"), "is for several devices, and train.devices is 1; leave one of the two out")
+    stages = unmark(checker.tree).get("stages")
+    for number, stage in enumerate(stages if isinstance(stages, list) else ()):
+        own = stage.get("train") if isinstance(stage, dict) else None
+        for key in OF_DEVICES:
+            if isinstance(own, dict) and key in own:
+                checker.note(("stages", str(number), "train", key), f"is one for the whole fold; it stands in train.{key}")
+
+
 def check_ensemble(checker: Checker) -> None:
     """An ensemble that owns its training loop cannot honour all keys: that is a fault, not silence. One made of a fold's epochs
     takes the place of choosing one of them."""
@@ -84,6 +98,7 @@ def check_ensemble(checker: Checker) -> None:
         (("objective",), (checker.values.get("objective") or {}).get("use") not in (None, "", "supervised")),
         (("train", "batch_norm"), train.get("batch_norm") == "keep"),
         (("train", "accumulate"), isinstance(train.get("accumulate"), int) and train["accumulate"] > 1),
+        (("train", "devices"), isinstance(train.get("devices"), int) and train["devices"] > 1),
     ]
     for path, given in refused:
         if given:

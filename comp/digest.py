@@ -17,10 +17,13 @@ from comp.project import hash_file, hash_json
 
 FORMAT = 1
 LENGTH = 8
-NEVER = ("format", "about", "extends", "also", "aggregate", "tta", "post", "submission", "leaderboard", "logger")
+NEVER = ("format", "about", "extends", "also", "aggregate", "tta", "post", "submission", "leaderboard", "logger", "search")
 """Keys that change no weights. `metric` and `task` are looked at below."""
 
 NOT_IN_TRAIN = ("workers", "threads")
+OF_DEVICES = ("devices", "strategy", "sync_batch_norm")
+"""Left out where there is one device."""
+
 MONITOR = ("monitor", "metric")
 """What runs looked at before they could be told; left out, so that the key has renamed none of them."""
 
@@ -34,6 +37,7 @@ def pick_relevant(values: Mapping[str, Any], stages: list[dict[str, Any]]) -> di
         kept.pop("metric", None)
     if stages:
         idle = NOT_IN_TRAIN if selects(stages) else (*NOT_IN_TRAIN, "monitor")
+        idle = idle if values["train"].get("devices", 1) > 1 else (*idle, *OF_DEVICES)
         for key in ("image", "augment", "mix", "sampler", "loss", "objective", "optimizer", "scheduler", "train"):
             kept.pop(key, None)
         kept["stages"] = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,14 @@ class RunStarted(Event):
     metric: str
     greater_is_better: bool
     about: str = ""
+
+
+@dataclass(frozen=True)
+class FoldQueued(Event):
+    """A fold that waits for its turn, told before its run has started; `epochs` as in RunStarted."""
+
+    fold: str
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,7 @@ class RunFinished(Event):
     complete: bool
     scores: dict[str, Any]
     elapsed_s: float
+    experiment: str
 
 
 @dataclass(frozen=True)
@@ -231,6 +240,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def from_record(record: Mapping[str, Any]) -> Event:
+    """The event that `to_record` made this of, perhaps in another process; what was no number is None."""
+    kinds = {kind.__name__: kind for kind in (*Event.__subclasses__(), *Tick.__subclasses__())}
+    return kinds[record["event"]](**{name: value for name, value in record.items() if name not in ("event", "time")})
 
 
 class EventLog:

@@ -73,7 +73,7 @@ def write_given(
     if given.test is not None:
         write_predictions(folder / "test.parquet", given.test)
     atomic_write(folder / "scores.json", json.dumps(record, indent=2))
-    finished = RunFinished(True, record, time.monotonic() - started)
+    finished = RunFinished(True, record, time.monotonic() - started, manifest.name)
     EventLog(folder / "events.jsonl")(finished)
     emit(finished)
     units = unit_table(competition.tables)

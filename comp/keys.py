@@ -18,9 +18,9 @@ STARTING_KEYS = ("extra",)
 
 MODEL_KEYS = (
     "preprocess", "image", "on_bad_image", "augment", "mix", "sampler", "model", "head", "loss", "objective", "optimizer",
-    "scheduler", "ensemble", "train", "stages", "tta", "init", "seeds",
+    "scheduler", "ensemble", "train", "stages", "search", "tta", "init", "seeds",
 )  # fmt: skip
-"""What describes a model that is trained; a blend has none of them."""
+"""What describes a model that is trained, or tuned; a blend has none of them."""
 
 STAGE_KEYS = ("image", "augment", "mix", "sampler", "loss", "objective", "optimizer", "scheduler", "train")
 """What a stage may override."""
@@ -116,6 +116,9 @@ SECTIONS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("compile", "bool", False, "torch.compile"),
         Parameter("deterministic", "bool", False, "deterministic kernels on CUDA"),
         Parameter("threads", "Literal['auto'] | int", "auto", "CPU threads"),
+        Parameter("devices", "int", 1, "GPUs (without: processes) that share each fold; batch_size and workers are each one's"),
+        Parameter("strategy", "Literal['ddp']", "ddp", "how they share it: each has the whole model and batches of its own"),
+        Parameter("sync_batch_norm", "bool", False, "statistics of batch norm over the batches of all devices; on GPUs only"),
     ),
 }  # fmt: skip
 
@@ -133,6 +136,26 @@ LISTS: Mapping[str, tuple[Parameter, ...]] = {
     ),
 }
 """Keys that hold a list of mappings, and what each may hold."""
+
+SEARCH = (
+    Parameter(
+        "algorithm", "Literal['random', 'grid', 'tpe', 'hyperopt']", "tpe",
+        "what draws the next trial: at random; all combinations; Optuna's TPE, or HyperOpt's",
+    ),
+    Parameter(
+        "pruner", "Literal['asha', 'median', 'none']", "asha",
+        "what ends a poor trial early: ASHA (by rungs of epochs), a score below the median of the others, or nothing",
+    ),
+    Parameter("trials", "int", 20, "in all"),
+    Parameter("seed", "int | None", None, "of what is drawn; null: the manifest's"),
+    Parameter("grace", "int", 1, "epochs that every trial is given before it may be ended"),
+    Parameter("reduction", "int", 3, "of ASHA: one trial in so many goes on from a rung"),
+)  # fmt: skip
+"""How `search:` is searched; every other key in it is a dotted key of the manifest, with its domain (comp.domains)."""
+
+RangeKind = Literal["uniform", "loguniform", "int", "logint"]
+RANGES: tuple[RangeKind, ...] = get_args(RangeKind)
+"""Domains of numbers: {uniform: [least, greatest]}, ..."""
 
 STAGE_PARAMETERS = (
     Parameter("name", "str", REQUIRED, "of the stage, in reports"),
@@ -162,7 +185,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "image.predict_size": (1, 8192),
     "image.channels": (1, 64), "train.epochs": (1, 100_000), "train.batch_size": (1, 1_000_000), "train.workers": (0, 256),
     "train.accumulate": (1, 100_000), "train.clip_norm": (0, float("inf")), "train.patience": (1, 100_000),
-    "train.threads": (1, 1024), "split.repeats": (1, 100), "split.seed": (0, 2**32 - 101),
+    "train.threads": (1, 1024), "train.devices": (1, 64), "split.repeats": (1, 100), "split.seed": (0, 2**32 - 101),
+    "search.trials": (1, 100_000), "search.seed": (0, 2**32 - 1), "search.grace": (1, 100_000), "search.reduction": (2, 100),
 }  # fmt: skip
 """Dotted key -> least and greatest value (of each number, where it takes a list)."""
 
@@ -170,6 +194,6 @@ MANIFEST_KEYS = (
     "format", "about", "extends", "seed", "seeds", "init", "dataset", "extra", "task", "split", "metric", "also", "aggregate",
     "submission", "leaderboard", "blend", "imported", "preprocess", "image", "on_bad_image", "augment", "mix", "sampler", "model",
     "head", "loss", "objective", "optimizer", "scheduler",
-    "ensemble", "train", "stages", "tta", "post", "logger",
+    "ensemble", "train", "stages", "search", "tta", "post", "logger",
 )  # fmt: skip
 """All of them, in the order in which people read a manifest."""

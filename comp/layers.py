@@ -183,6 +183,8 @@ def read_set(text: str, resolve: Callable[[], Marked]) -> Read:
     nothing = Marked({}, origin)
     if not equals or not all(parts):
         return nothing, [Fault(origin.file, 0, "", "wanted key=value, as in `--set optimizer.lr=1e-4`")]
+    if parts[0] == "search" and len(parts) > 1:
+        parts = ["search", ".".join(parts[1:])]  # what it varies is named by a dotted key
     if parts[0] in ("extends", "format"):
         return nothing, [Fault(origin.file, 0, "", f"{parts[0]!r} can only stand in the manifest itself")]
     node, faults = parse_yaml(value, origin.file)
@@ -203,7 +205,7 @@ def find_overridden(texts: Sequence[str]) -> list[Fault]:
     for place, key in enumerate(keys):
         owner, _, last = key.rpartition(".")
         lost = [earlier for earlier in keys[:place] if earlier.startswith(f"{owner}.") and earlier != key]
-        if owner and last == "use" and lost:
+        if owner and last == "use" and lost and not owner.startswith("search."):
             message = f"replaces all of '{owner}', {lost[0]} before it, too: give --set {key} first"
             faults.append(Fault(f"--set {texts[place]}", 0, key, message))
     return faults

@@ -13,12 +13,12 @@ from typing import Any
 
 from comp.catalog import Catalog, build_catalog
 from comp.checking import Checker
-from comp.combinations import check_blend, check_ensemble, check_imported, check_required, check_seeds
+from comp.combinations import check_blend, check_devices, check_ensemble, check_imported, check_required, check_seeds
 from comp.defaults import Facts, imply_uses, read_facts, work_out_defaults
 from comp.digest import compute_digest, hash_weights, list_specs, metric_selects, pick_relevant
 from comp.errors import Fault, ManifestError, PluginError
 from comp.keys import MANIFEST_KEYS
-from comp.layers import Layer, find_overridden, lay_on, read_chain, read_competition, read_set, show_path
+from comp.layers import Layer, Read, find_overridden, lay_on, read_chain, read_competition, read_set, show_path
 from comp.marked import DEFAULT, Marked, Origin, list_origins, mark, merge, parse_yaml, unmark, write_yaml
 from comp.project import Project
 from comp.source import REQUIRED
@@ -37,6 +37,7 @@ class Manifest:
         origins: dotted key -> where its value comes from; a key that is missing comes from a plugin's signature.
         parents: what it extends, nearest first (`exp041@3f9a1c20`).
         resolver: what it was resolved with.
+        stated: what it was resolved from.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Manifest:
     origins: dict[str, Origin] = field(repr=False)
     parents: tuple[str, ...]
     resolver: Resolver = field(repr=False)
+    stated: Marked = field(repr=False)
 
     @property
     def folder(self) -> Path:
@@ -99,6 +101,15 @@ class Manifest:
         changed = {key for key in values if made.values.get(key) != self.values.get(key)}
         kept = {key: origin for key, origin in self.origins.items() if key.partition(".")[0] not in changed}
         return replace(made, origins={**made.origins, **kept})
+
+    def vary(self, sets: Sequence[str], *, library: bool = False) -> Manifest:
+        """The same with more `--set`s laid over it, checked anew; no file is read again.
+
+        Raises:
+            ManifestError: all faults.
+        """
+        stated, faults = lay_sets(self.resolver, self.stated, sets)
+        return _build(Context(self.project, self.name, self.resolver, self.parents), stated, faults, library=library)
 
     def parse_plugin(self, kind: str, text: str) -> dict[str, Any]:
         """A plugin as a command line names it, `f1` or `{use: f1, average: micro}`, resolved as in a manifest.
@@ -174,13 +185,19 @@ def load_manifest(
     for layer in chain.layers:
         stated, found = lay_on(stated, layer, competition, resolver.implied)
         faults += found
-    faults += find_overridden(sets)
-    for text in [*sets, *([] if folds is None else [f"split.folds={folds}"])]:
-        values, found = read_set(text, lambda so_far=stated: resolver.resolve(so_far)[0])
-        faults += found
-        stated, found = lay_on(stated, Layer(values), competition, resolver.implied)
-        faults += found
+    stated, found = lay_sets(resolver, stated, [*sets, *([] if folds is None else [f"split.folds={folds}"])])
+    faults += found
     return _build(Context(project, name, resolver, tuple(chain.parents)), stated, faults, library=library)
+
+
+def lay_sets(resolver: Resolver, stated: Marked, sets: Sequence[str]) -> Read:
+    """What is stated with `key=value` texts laid over it in order."""
+    faults = find_overridden(sets)
+    for text in sets:
+        values, found = read_set(text, lambda so_far=stated: resolver.resolve(so_far)[0])
+        stated, useless = lay_on(stated, Layer(values), resolver.competition, resolver.implied)
+        faults += [*found, *useless]
+    return stated, faults
 
 
 def load_resolved(project: Project, name: str, file: Path) -> Manifest:
@@ -259,6 +276,7 @@ def _build(context: Context, stated: Marked, faults: Sequence[Fault] = (), *, li
     else:
         check_ensemble(checker)
         check_seeds(checker)
+        check_devices(checker)
         stages = checker.check_stages(defaults)
     if faults or checker.faults:
         raise ManifestError(_sort([*faults, *checker.faults]))
@@ -268,7 +286,7 @@ def _build(context: Context, stated: Marked, faults: Sequence[Fault] = (), *, li
     for train in [values["train"], *(stage["train"] for stage in stages)] if "train" in values else ():
         train["precision"] = str(train["precision"])
     origins = {".".join(path): origin for path, origin in list_origins(tree) if path}
-    return Manifest(name, project, resolver.catalog, values, stages, origins, context.parents, resolver)
+    return Manifest(name, project, resolver.catalog, values, stages, origins, context.parents, resolver, stated)
 
 
 def _mapping(node: Marked | None) -> dict[str, Any]:

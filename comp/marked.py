@@ -229,6 +229,8 @@ def merge(
             found.pop(key, None)
             if ground is not None:
                 found[key] = ground
+        elif key == "search" and under and under.is_mapping and item.is_mapping:
+            found[key] = _lay_search(under, item, keep_null)
         elif under and under.is_mapping and item.is_mapping and not _replaces(key, under, item, (implied or {}).get(key)):
             same = ground is not None and ground.is_mapping and _use(ground) in (None, _use(under))
             found[key] = merge(under, item, floor=ground if same else None, keep_null=keep_null)
@@ -236,6 +238,13 @@ def merge(
             # A stage's nulls restore the defaults when it merges in its turn.
             found[key] = item if keep_null or key == "stages" else _drop_null(item)
     return Marked(found, over.origin if over.value else below.origin)
+
+
+def _lay_search(below: Marked, over: Marked, keep_null: bool) -> Marked:
+    """A key's domain replaces the one underneath whole; null takes it out."""
+    kept = {key: node for key, node in below.value.items() if key not in over.value}
+    own = over if keep_null else _drop_null(over)
+    return Marked(kept | own.value, over.origin)
 
 
 def _use(node: Marked) -> Any:

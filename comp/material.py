@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from comp.api import ImageSpec, Metric, Tables
-from comp.engine.device import describe_device, device_kind, free_memory, open_device, settle_precision
+from comp.engine.device import demand_devices, describe_device, device_kind, free_memory, open_device, settle_precision
 from comp.engine.job import FoldJob, teach_nothing
 from comp.engine.lessons import Teach
 from comp.engine.rows import Rows, make_rows
 from comp.engine.seeds import train_seeds
-from comp.engine.sizes import plan_image, plan_store_size
+from comp.engine.sizes import describe_margin, largest_seen, plan_image
 from comp.engine.tabular import describe_missing
 from comp.errors import DataError, RunInterrupted
 from comp.events import Emit, Event, Notice, RunStarted, StoreProgress
@@ -25,7 +25,9 @@ from comp.plan import RunPlan
 from comp.project import atomic_write
 from comp.runs import FULL, fold_folder, read_fold
 from comp.steps import open_steps
-from comp.store import ImageStore, open_store
+from comp.store import open_kept, open_store
+from comp.store_source import StoreForm
+from comp.stored import ImageStore
 from comp.training_part import TrainingPart, apply_fixes, join_extra, make_extra_rows
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class Material:
             train=train,
             held_out=self.held_out_rows(fold),
             test=self.test,
-            workers=settle_workers(self.plan.manifest.values["train"]["workers"]),
+            workers=settle_workers(self.plan.manifest.values["train"]["workers"], self.fabric.world_size),
             stop_after=full_length(self.plan) if fold == FULL else None,
             stop=stop,
             init=self.plan.start.weights(fold) if self.plan.start else None,
@@ -92,7 +94,7 @@ class Material:
             epochs=sum(stage["epochs"] for stage in plan.manifest.stages),
             train_rows=int(self.part.used.sum()),
             test_rows=len(self.test or ()),
-            device=describe_device(self.fabric),
+            device=describe_device(self.fabric, values["train"]["devices"]),
             precision=settle_precision(str(values["train"]["precision"]), device_kind()),
             metric=values["metric"]["use"],
             greater_is_better=next(iter(self.metrics.values())).greater_is_better,
@@ -109,19 +111,26 @@ class Material:
         return None if fold == FULL else self.train.take(np.flatnonzero((self.fold_of == int(fold)).any(axis=0)))
 
 
-def open_material(plan: RunPlan, emit: Emit, stop: Callable[[], bool]) -> Material:
+def open_material(plan: RunPlan, emit: Emit, stop: Callable[[], bool], fabric: Fabric | None = None) -> Material:
     """Read every image into the store (once per machine), and open the device.
 
+    Args:
+        fabric: the device, if it is open already.
+
     Raises:
+        CompError: the manifest wants more devices than there are.
         RunInterrupted: a stop was asked for while images were read.
         ImageError: images that cannot be read, all named, unless the manifest skips them.
     """
     values, competition = plan.manifest.values, plan.competition
     tables = competition.tables
-    fabric = open_device(values["train"])
+    demand_devices(values["train"])
+    fabric = fabric or open_device(values["train"])
     train_table = tables.train if not plan.debug else limit_rows(plan, tables.train)
     image = plan_image(plan.manifest, competition.trained, plan.run.state["form"]["channels"])
     emit = stoppable(emit, stop)
+    if about_size := describe_margin(settle_store_size(plan, image), largest_seen(plan.manifest, image)):
+        emit(Notice(about_size))
     train_store = read_store(plan, emit, train_table, image, "train", values["on_bad_image"])
     train = make_rows(train_table, train_store, competition.trained, tables.weight, tables.columns)
     kept = drop_bad(plan, train_table, train_store, emit)
@@ -139,9 +148,7 @@ def open_material(plan: RunPlan, emit: Emit, stop: Callable[[], bool]) -> Materi
     return Material(plan, fabric, plan.build_metrics(), image, train, part, fold_of, test, emit)
 
 
-def open_part(
-    plan: RunPlan, emit: Emit, train: Rows, table: pd.DataFrame, fold_of: np.ndarray, image: ImageSpec
-) -> TrainingPart:
+def open_part(plan: RunPlan, emit: Emit, train: Rows, table: pd.DataFrame, fold_of: np.ndarray, image: ImageSpec) -> TrainingPart:
     """What folds train on. `table`: of the rows in `train`."""
     fixes, task, extra = plan.further.fixes, plan.competition.trained, []
     for text in plan.further.describe():
@@ -172,8 +179,18 @@ def mend_test(on_bad: str) -> str:
     return "mean" if on_bad == "skip" else on_bad
 
 
+def settle_store_size(plan: RunPlan, image: ImageSpec) -> tuple[int, int]:
+    """The size that the run was opened with: whatever later versions make of it, its folds go on with the same pixels."""
+    noted = plan.run.state["form"].get("stored_px")
+    # Runs that note none are from before images were stored larger than anything sees them.
+    return (noted[0], noted[1]) if noted else largest_seen(plan.manifest, image)
+
+
 def read_store(plan: RunPlan, emit: Emit, table: pd.DataFrame, image: ImageSpec, what: str, on_bad: str) -> ImageStore:
     """The stored images of the competition's training or test table, built if they are not there yet."""
+    if what in plan.stores:
+        form = StoreForm(settle_store_size(plan, image), plan.manifest.values["image"]["fit"], image.channels)
+        return open_kept(plan.stores[what], table["image"].tolist(), form)
     return read_images(plan, emit, plan.competition.tables, table, image, what, on_bad)
 
 
@@ -186,7 +203,7 @@ def read_images(
         table["image"].tolist(),
         tables.root,
         tables.read,
-        plan_store_size(plan.manifest, image),
+        settle_store_size(plan, image),
         plan.manifest.values["image"]["fit"],
         image.channels,
         plan.project.cache,
@@ -194,6 +211,7 @@ def read_images(
         lambda done, total: emit(StoreProgress(what, done, total)),
         steps=steps,
         notice=lambda text: emit(Notice(text)),
+        by=f"{plan.manifest.name} {what}",
     )
 
 
@@ -233,11 +251,14 @@ def limit_rows(plan: RunPlan, table: pd.DataFrame) -> pd.DataFrame:
     return table[fold_of.groupby(fold_of).cumcount() < each].reset_index(drop=True)
 
 
-def settle_workers(asked: int | str) -> int:
-    """`auto`: on a GPU one loader process per core but one, at most eight; on a CPU none, whose cores are the model's."""
+def settle_workers(asked: int | str, processes: int = 1) -> int:
+    """`auto`: on a GPU one loader process per core but one, at most eight; on a CPU none, whose cores are the model's.
+
+    `processes`: how many share the cores.
+    """
     if asked != "auto":
         return int(asked)
-    return min(MOST_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if device_kind() == "cuda" else 0
+    return min(MOST_WORKERS, max(1, (os.cpu_count() or 2) // processes - 1)) if device_kind() == "cuda" else 0
 
 
 def full_length(plan: RunPlan) -> int | None:

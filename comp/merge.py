@@ -6,6 +6,7 @@ Runs again whenever a fold is added, or when the metric, the views or the post t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,11 +22,20 @@ from comp.ids import locate_ids
 from comp.manifest import Manifest
 from comp.plan import RunPlan
 from comp.post import Chain, build_chain, cross_apply, strip_state
-from comp.predictions import Predictions, merge_oof, merge_test, read_predictions, read_raw, write_predictions
+from comp.predictions import (
+    Predictions,
+    demand_same_task,
+    link_outputs,
+    merge_oof,
+    merge_test,
+    read_predictions,
+    read_raw,
+    write_predictions,
+)
 from comp.project import atomic_write
 from comp.runs import fold_folder, read_fold
-from comp.scores import build_all_metrics, build_metrics, score_predictions
-from comp.views import choose_views
+from comp.scores import build_all_metrics, build_metrics, score_predictions, score_rows
+from comp.views import PLAIN, choose_views
 
 
 def merge_run(plan: RunPlan, write: bool = True, decides: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
@@ -140,6 +150,27 @@ def score_oof(
         # What a member is worth is by the metric that decides.
         record |= {"blend": stored["blend"]} if "blend" in stored and stored["metric"] == record["metric"] else {}
     return record, posted
+
+
+def score_fold(plan: RunPlan, fold: str) -> float:
+    """A complete fold's held-out score by the plan's own metric, whichever decided when it was trained; NaN where it has none.
+
+    Of the rows as a fold scores itself: each one's plain view, and the mean over seeds.
+
+    Raises:
+        PredictionsError: its predictions are missing, or of another task.
+    """
+    path, tables = fold_folder(plan.run.folder, fold) / "oof.parquet", plan.competition.tables
+    raw, task, metrics = read_raw(path), plan.competition.task, plan.build_metrics()
+    demand_same_task(raw.task, plan.competition.trained, str(path))
+    place = locate_ids(raw.row_ids, tables.train["row_id"].to_numpy(dtype=object), str(path), "the training table")
+    answers, values = encode_targets(task, tables.train), link_outputs(raw.outputs, raw.task, raw.links)
+    scores = []
+    for seed in np.unique(raw.seeds):
+        rows = (raw.seeds == seed) & (raw.views == PLAIN)
+        part = {name: targets[place[rows]] for name, targets in answers.items()}
+        scores.append(next(iter(score_rows(task, "score", metrics, part, values[rows]).values()), math.nan))
+    return float(np.mean(scores))
 
 
 def describe_seeds(scores: Mapping[str, float | None]) -> dict[str, Any]:

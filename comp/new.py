@@ -18,11 +18,13 @@ from comp.errors import ManifestError, WorkspaceError
 from comp.inline import to_yaml
 from comp.keys import COMPETITION_KEYS
 from comp.layers import read_set
-from comp.manifest import load_competition_file, load_manifest
+from comp.manifest import load_competition_file, load_manifest, load_resolved
 from comp.marked import DEFAULT, mark, read_yaml, unmark
-from comp.project import MANIFEST_FILE, Project, atomic_write, check_name
+from comp.project import MANIFEST_FILE, Project, atomic_write, check_name, hash_json
 from comp.runs import list_runs
+from comp.search import state_values
 from comp.signature import json_schema
+from comp.trials import Search, TrialRecord, find_trial
 
 SCHEMA_FILE = "manifest.schema.json"
 MOST_LINES = 15
@@ -34,8 +36,8 @@ def create_experiment(project: Project, name: str | None = None, source: str | N
     Args:
         name: None takes the next free `expNNN`.
         source: what it extends: an experiment, pinned to its newest complete run where it has one; a run of one
-            (`exp041@3f9a1c20`); or an example that comp ships, which is copied where `name` is its own: so that others which
-            extend it, start from it or blend it find this one.
+            (`exp041@3f9a1c20`); a trial of its searches (`exp041/best`, `exp041/t0017`); or an example that comp ships, which
+            is copied where `name` is its own: so that others which extend it, start from it or blend it find this one.
         sets: `key=value` texts, written into the manifest.
 
     Raises:
@@ -92,6 +94,8 @@ def claim_folder(project: Project, name: str | None) -> Path:
 
 def start_manifest(project: Project, folder: Path, source: str | None, is_given: bool) -> dict[str, Any]:
     """The manifest's own keys before `--set`: what it extends, or else model and size, so that it means the same elsewhere."""
+    if source is not None and "/" in source:
+        return restate_trial(project, folder, source)
     if source == folder.name:
         return copy_example(project, source)
     if source is not None:
@@ -134,8 +138,12 @@ def pin_source(project: Project, folder: Path, source: str) -> str:
     if faults:
         raise ManifestError(faults)
     kept = {key: value for key, value in unmark(resolved).items() if key not in COMPETITION_KEYS}
-    pinned = f"{parent}@{found[0].digest}"
-    atomic_write(folder / "extends" / f"{pinned}.yaml", dump_yaml(kept))
+    return write_pin(folder, f"{parent}@{found[0].digest}", kept)
+
+
+def write_pin(folder: Path, pinned: str, values: Mapping[str, Any]) -> str:
+    """What a run resolved to, beside the manifest that extends it."""
+    atomic_write(folder / "extends" / f"{pinned}.yaml", dump_yaml(values))
     return pinned
 
 
@@ -146,6 +154,53 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
     yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False
     yaml.dump(dict(values), text)
     return text.getvalue()
+
+
+# ---- trials --------------------------------------------------------------------------------------------------------------
+
+
+def restate_trial(project: Project, folder: Path, reference: str) -> dict[str, Any]:
+    """The keys of a manifest that makes a trial's run again: what the search drew, over a pin of all that the trial resolved to.
+
+    Raises:
+        WorkspaceError: there is no such trial, it never began to train, or it cannot be made again.
+    """
+    search, record = find_trial(project, reference)
+    run = project.experiments / search.experiment / "trials" / (record.digest or "none")
+    file = run / "manifest.resolved.yaml"
+    if not file.is_file():
+        why = f": {record.why}" if record.why else ""
+        raise WorkspaceError(
+            f"{reference}: {record.trial} has left no run ({record.state}{why}); there is nothing to make again."
+        )
+    trial = load_resolved(project, search.experiment, file)
+    fixed = {key: trial.values.get(key) for key in COMPETITION_KEYS}
+    pinned = write_pin(folder, f"{search.experiment}@{record.digest}", {k: v for k, v in trial.values.items() if k not in fixed})
+    own = {"about": describe_trial(search, record), "extends": pinned}
+    write_manifest(project, folder, own)
+    today = load_manifest(project, folder.name).values
+    # What is pinned has the competition's own keys from competition.yaml; an experiment that said otherwise goes on saying so.
+    own |= {key: value for key, value in fixed.items() if value is not None and hash_json(today.get(key)) != hash_json(value)}
+    write_manifest(project, folder, own)
+    # A null, which restores what is underneath, is in the pin.
+    drawn = {key: value for key, value in record.values.items() if value is not None}
+    own = lay_sets(project, folder.name, own, state_values(drawn))
+    write_manifest(project, folder, own)
+    contents = json.loads((run / "environment.json").read_text(encoding="utf-8"))["contents"]
+    if load_manifest(project, folder.name).digest(contents) != record.digest:
+        raise WorkspaceError(
+            f"{reference}: {record.trial} cannot be made again, because competition.yaml or code of a plugin has changed since; "
+            f"`comp tune {search.experiment}` searches anew."
+        )
+    return own
+
+
+def describe_trial(search: Search, record: TrialRecord) -> str:
+    """Where a manifest is from, for its `about`."""
+    folds = f"fold{'s' * (len(search.folds) > 1)} {', '.join(search.folds)}"
+    score = "no score" if record.score is None else f"{search.metric} {record.score:.6g} on {folds}, which chose it"
+    confirmed = "" if record.confirmed is None else f"; {record.confirmed:.6g} on the other folds"
+    return f"Trial {record.trial} ({record.state}) of search {search.digest} of {search.experiment}: {score}{confirmed}"
 
 
 # ---- --set ---------------------------------------------------------------------------------------------------------------
@@ -166,6 +221,9 @@ def overlay(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     found = dict(below)
     for key, item in over.items():
         under = found.get(key)
+        if key == "search" and isinstance(under, dict) and isinstance(item, dict):
+            found[key] = {**under, **item}
+            continue
         same = isinstance(under, dict) and isinstance(item, dict) and item.get("use", under.get("use")) == under.get("use")
         found[key] = overlay(under, item) if same else item
     return found

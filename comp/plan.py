@@ -21,6 +21,7 @@ from typing import Any, Literal
 from comp import __version__
 from comp.api import PICTURES, Logger, Metric, Tables
 from comp.competition import Competition, hash_tables, open_competition
+from comp.engine.sizes import plan_image, plan_store_size
 from comp.errors import CompError
 from comp.events import Emit, Notice
 from comp.folds import Folds, open_folds
@@ -52,6 +53,7 @@ class RunPlan:
         start: the weights that folds start from; None: the manifest's own model.
         teachers: the runs that an objective learns from, by the names it gives them.
         further: extra tables and fixes; nothing in the plan of a finished run.
+        stores: train, test -> the folder of the image store, where it was brought here and the images were not; else nothing.
     """
 
     project: Project
@@ -63,6 +65,7 @@ class RunPlan:
     start: Start | None = None
     teachers: Mapping[str, Run] = field(default_factory=dict)
     further: Further = Further()
+    stores: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def debug(self) -> bool:
@@ -145,13 +148,19 @@ def has_begun(run: Run) -> bool:
 
 
 def describe_form(plan: RunPlan) -> dict[str, Any]:
-    """What a prediction needs to know of the tables, so that it needs no tables: `comp predict` works from checkpoints alone."""
+    """What a prediction needs to know of the tables, so that it needs no tables: `comp predict` works from checkpoints alone.
+
+    And the (height, width) in which images are stored, for all that the run will ever train or predict.
+    """
     tables = plan.competition.tables
+    channels = count_channels(plan.manifest, tables)
+    image = plan_image(plan.manifest, plan.competition.trained, channels)
     return {
         "targets": [asdict(target) for target in plan.competition.trained.targets],
         "id_column": tables.id_column,
         "ids_have_endings": bool(tables.train["id"].head(100).str.lower().str.endswith(tuple(PICTURES)).all()),
-        "channels": count_channels(plan.manifest, tables),
+        "channels": channels,
+        "stored_px": list(plan_store_size(plan.manifest, image)),
         "columns": list(tables.columns),
         "views": tables.views,
         "facts": dict(tables.facts),
@@ -225,3 +234,11 @@ def tell_logger(logger: Logger, record: dict[str, Any], emit: Emit) -> bool:
         emit(Notice(f"logger {type(logger).__name__} failed and is left out from here on: {error}", "warning"))
         return False
     return True
+
+
+def close_logger(logger: Logger, emit: Emit) -> None:
+    """A logger may still have to send something; what fails of that is said."""
+    try:
+        logger.close()
+    except Exception as error:
+        emit(Notice(f"logger {type(logger).__name__} failed at its end: {error}", "warning"))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from comp.api import ImageSpec, Link
+from comp.api import ImageSpec, Link, Task, View
 from comp.engine.device import free_memory, open_device
 from comp.engine.fold import build_views
-from comp.engine.predict import PredictBatch, predict_views
+from comp.engine.predict import PredictBatch, plan_batch, predict_views
 from comp.engine.restore import restore_network
 from comp.engine.rows import Rows, make_rows
 from comp.engine.sizes import plan_image
@@ -28,7 +29,7 @@ from comp.plan import RunPlan
 from comp.predictions import Predictions, Raw, average_raw, link_outputs, read_raw, write_raw
 from comp.project import Project, atomic_write
 from comp.report.predicted import write_predicted
-from comp.runs import fold_folder, list_seeds, seed_folder
+from comp.runs import fold_folder, list_seeds, renew_hash, seed_folder
 from comp.shown import take_images
 from comp.submission import build_submission
 from comp.unseen import list_test, read_sample
@@ -55,6 +56,15 @@ class Restored:
     image: ImageSpec
     emit: Emit
 
+    @cached_property
+    def views(self) -> dict[str, View | None]:
+        """All that the manifest means."""
+        return {PLAIN: None, **build_views(self.plan.manifest, self.image)}
+
+    @property
+    def batch(self) -> PredictBatch:
+        return plan_batch(self.plan.manifest, self.image)
+
     def predict(self, fold: str, rows: Rows, views: Mapping[str, Any], what: str) -> Iterator[Predicted]:
         """What one fold's weights answer, for each seed that it was trained with."""
         folder = fold_folder(self.plan.run.folder, fold)
@@ -68,32 +78,16 @@ class Restored:
         self, folder: Path, fold: str, rows: Rows, views: Mapping[str, Any], what: str
     ) -> tuple[dict[str, np.ndarray], dict[str, Link]]:
         network, links = restore_network(self.plan.manifest, self.plan.competition.trained, self.image, folder, self.fabric)
-        batch = PredictBatch(2 * self.plan.manifest.stages[-1]["train"]["batch_size"], self.image.predict_size)
 
         def progress(done: int, total: int) -> None:
             self.emit(PredictionProgress(fold, what, done, total))
 
         try:
             rows = encode_rows(rows, read_encoder(folder))
-            return predict_views(network, self.fabric, rows, views, batch, progress), links
+            return predict_views(network, self.fabric, rows, views, self.batch, progress), links
         finally:
             del network
             free_memory()
-
-    def gather(self, fold: str, rows: Rows, views: Mapping[str, Any], what: str) -> Raw:
-        """The outputs of all views and seeds, as a fold's file holds them."""
-        predicted = list(self.predict(fold, rows, views, what))
-        parts = [(view, one.seed, outputs) for one in predicted for view, outputs in one.outputs.items()]
-        count, times = len(rows.ids), len(parts)
-        return Raw(
-            self.plan.competition.trained,
-            predicted[0].links,
-            np.tile(np.asarray(rows.ids, dtype=object), times),
-            np.tile(np.asarray(rows.row_ids, dtype=object), times),
-            np.repeat(np.array([view for view, _, _ in parts], dtype=object), count),
-            np.repeat(np.array([seed for _, seed, _ in parts], dtype=np.int64), count),
-            np.concatenate([outputs for _, _, outputs in parts]),
-        )
 
     def average(self, fold: str, rows: Rows, views: Mapping[str, Any], what: str) -> np.ndarray:
         """(N, outputs) float64 probabilities or values: the mean of views and seeds."""
@@ -110,6 +104,31 @@ class Restored:
         if what == "test":
             tell_filled(table, store, self.emit)
         return make_rows(table, store, None, columns=self.plan.competition.tables.columns)
+
+
+Gather = Callable[[Restored, Rows], Iterable[Raw]]
+"""Who predicts a test set: every fold's outputs of all views and seeds, in the order of the run's folds."""
+
+
+def gather_here(restored: Restored, rows: Rows) -> Iterator[Raw]:
+    """In this process, one fold after another."""
+    for fold in restored.plan.run.done:
+        yield make_raw(restored.plan.competition.trained, rows, list(restored.predict(fold, rows, restored.views, "test")))
+
+
+def make_raw(task: Task, rows: Rows, predicted: Sequence[Predicted]) -> Raw:
+    """What a fold's seeds answered, as its file holds it."""
+    parts = [(view, one.seed, outputs) for one in predicted for view, outputs in one.outputs.items()]
+    count, times = len(rows.ids), len(parts)
+    return Raw(
+        task,
+        predicted[0].links,
+        np.tile(np.asarray(rows.ids, dtype=object), times),
+        np.tile(np.asarray(rows.row_ids, dtype=object), times),
+        np.repeat(np.array([view for view, _, _ in parts], dtype=object), count),
+        np.repeat(np.array([seed for _, seed, _ in parts], dtype=np.int64), count),
+        np.concatenate([outputs for _, _, outputs in parts]),
+    )
 
 
 def open_restored(plan: RunPlan, emit: Emit) -> Restored:
@@ -138,6 +157,7 @@ def add_views(plan: RunPlan, folds: Sequence[str], emit: Emit) -> None:
             views = build_views(replace(plan.manifest, values={**values, "tta": wanted}), restored.image)
             for seed, outputs, links in restored.predict(fold, chosen, views, what):
                 write_raw(path, plan.competition.trained, chosen.ids, chosen.row_ids, outputs, seed, links)
+            renew_hash(path.parent, file)
 
 
 def predict_new(
@@ -149,6 +169,7 @@ def predict_new(
     on_bad_image: Literal["mean", "error"],
     emit: Emit,
     pictures: Path | None = None,
+    gather: Gather = gather_here,
 ) -> dict[str, Any]:
     """Predict a test set that the run has never seen, and write it in the competition's form.
 
@@ -157,6 +178,7 @@ def predict_new(
         sample: the sample submission of these ids; None: one row per image, in the order of the table.
         out: the CSV to write.
         pictures: a page to write, of some of the images with what is predicted for them.
+        gather: who predicts.
 
     Returns:
         {"out", "rows", "folds", "digest", "bad"}, and "pictures" where a page was asked for.
@@ -175,7 +197,7 @@ def predict_new(
     for option, file in (("--out", out), ("--pictures", pictures)):
         demand_folder(option, file)
     plan = replace(plan, competition=replace(plan.competition, tables=tables))
-    answer = answer_test(plan, wanted, on_bad_image, emit) if len(tables.test) else answer_nothing(plan, wanted, emit)
+    answer = answer_test(plan, wanted, on_bad_image, emit, gather) if len(tables.test) else answer_nothing(plan, wanted, emit)
     atomic_write(out, answer.frame.to_csv(index=False, lineterminator="\n"))
     found = {"out": str(out), "rows": len(answer.frame), "folds": plan.run.done, "digest": plan.run.digest, "bad": answer.bad}
     if not pictures:
@@ -207,14 +229,13 @@ class Answer(NamedTuple):
         return [] if self.rows is None else take_images(self.rows, ids)
 
 
-def answer_test(plan: RunPlan, sample: pd.DataFrame | None, on_bad_image: str, emit: Emit) -> Answer:
+def answer_test(plan: RunPlan, sample: pd.DataFrame | None, on_bad_image: str, emit: Emit, gather: Gather) -> Answer:
     """The plan's test set by the mean of its folds, in the competition's form."""
     tables, task = plan.competition.tables, plan.competition.task
     restored = open_restored(plan, emit)
     rows = restored.read(tables.test, "test", on_bad_image)
-    views = {PLAIN: None, **build_views(plan.manifest, restored.image)}
     rule = plan.manifest.values["aggregate"]
-    folds = [average_raw(restored.gather(fold, rows, views, "test"), rule) for fold in plan.run.done]
+    folds = [average_raw(raw, rule) for raw in gather(restored, rows)]
     ids = folds[0][0]
     predictions = Predictions(task, np.asarray(ids, dtype=object), np.mean([values for _, values in folds], axis=0))
     predictions = apply_post(plan, predictions, plan.run.scores() or {})

@@ -1,106 +1,194 @@
-"""`comp run`: trains the folds of an experiment that are not done yet, one at a time, and merges what they leave.
+"""`comp run`: trains the folds of an experiment that are not done yet, and merges what they leave.
 
-What is trained how is the engine's business; this module decides which run a manifest belongs to, which folds are free,
-and when a run is whole.
+What is trained how is the engine's business, whose turn a fold is comp.train's; this module decides which run a manifest belongs
+to, and when a run is whole.
 """
 
 from __future__ import annotations
 
+import math
 import shlex
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
+from comp.adopt import adopt_begun
 from comp.blend import run_blend
 from comp.changes import remember_parents, tell_changed_parents
 from comp.competition import encode_targets, unit_table
 from comp.errors import RunError, RunInterrupted, WorkspaceError
-from comp.events import Emit, Event, EventLog, FoldSkipped, Notice, RunFinished, RunStopped, Tick, to_record
+from comp.events import Emit, Event, EventLog, Notice, RunFinished, RunStopped, Tick, to_record
 from comp.given import RunResult
 from comp.imported import run_imported
 from comp.manifest import Manifest, load_manifest
 from comp.merge import make_chain, merge_run
-from comp.plan import Place, RunPlan, describe_test_set, open_loggers, open_run, plan_run, tell_logger
+from comp.plan import (
+    Place,
+    RunPlan,
+    close_logger,
+    describe_test_set,
+    open_loggers,
+    open_run,
+    plan_run,
+    reopen_run,
+    tell_logger,
+)
 from comp.project import Project
 from comp.report.html import write_report
-from comp.runs import FULL, fold_folder, read_fold
+from comp.runs import FULL
 from comp.shown import look_at_files, look_in_stores, show_run
+from comp.stopping import Stop, catch_stop, end_after
+from comp.train import Train, train_folds
 
 if TYPE_CHECKING:
-    from comp.material import AskTeachers, Material
-
-WAIT_S = 1.0
-
-Train = Callable[[RunPlan, Sequence[str], Emit, Callable[[], bool]], "Material | None"]
-"""Trains folds of a plan, tells of it, and asks whether to stop. Returns what they were trained from, where this process has it."""
+    from comp.material import Material
 
 
-def run_experiment(
-    project: Project,
-    name: str,
-    *,
-    sets: Sequence[str] = (),
-    folds: int | None = None,
-    only: Sequence[int] | None = None,
-    full: bool = False,
-    place: Place = "runs",
-    train: Train | None = None,
-    emit: Emit,
-) -> RunResult:
-    """Train what is missing, and merge.
+@dataclass(frozen=True)
+class Wishes:
+    """What a call asks for besides what the manifests say.
 
-    Args:
+    Attributes:
+        folds: how many to divide into, whatever the manifest says.
         only: fold numbers to train; None: all.
         full: afterwards train on all rows, too.
         place: `debug`: the whole path on a handful of batches, kept apart; `trials`: one of a search.
+        resume: a folder whose folds of this run, finished or begun, are taken over first.
+        max_hours: after which to save and end, from `began` (of time.monotonic) on.
+        names: the experiments of the command, where there are several.
+        options: further words of the command, which say where it trains.
+    """
+
+    sets: Sequence[str] = ()
+    folds: int | None = None
+    only: Sequence[int] | None = None
+    full: bool = False
+    place: Place = "runs"
+    resume: Path | None = None
+    max_hours: float | None = None
+    began: float = field(default_factory=time.monotonic)
+    names: Sequence[str] = ()
+    options: Sequence[str] = ()
+
+    @property
+    def deadline(self) -> float:
+        return math.inf if self.max_hours is None else end_after(self.max_hours, self.began)
+
+    def command(self, name: str) -> str:
+        """What goes on where a run stopped. What was taken over from `resume` is here by then."""
+        words = ["comp run", *(self.names or [name]), *(f"--set {shlex.quote(text)}" for text in self.sets)]
+        words += [f"--folds {self.folds}"] if self.folds else []
+        words += [f"--only {','.join(map(str, self.only))}"] if self.only is not None else []
+        words += ["--full"] * self.full + ["--debug"] * (self.place == "debug")
+        words += [f"--max-hours {self.max_hours:g}"] if self.max_hours else []
+        return " ".join([*words, *self.options])
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that is about to train `wanted`: folds, in order."""
+
+    plan: RunPlan
+    wanted: list[str]
+
+
+def run_experiment(project: Project, name: str, *, train: Train | None = None, emit: Emit, **wishes: Any) -> RunResult:
+    """Train what is missing, and merge.
+
+    Args:
         train: who trains the folds; None: this process, one after another.
+        wishes: those of Wishes.
 
     Raises:
         ManifestError, DataError, FoldsError: nothing was run.
         RunInterrupted: Ctrl-C or a scheduler's signal; everything is saved.
         RunError: training failed; finished epochs are kept.
     """
-    manifest, debug = load_manifest(project, name, sets, folds, library=True), place == "debug"
+    wished = Wishes(**wishes)
+    begun = begin_run(project, name, wished, emit)
+    if isinstance(begun, RunResult):
+        return begun
+    with open_readers(begun.plan, emit) as tell, catch_stop(wished.deadline) as stop:
+        started, material, over = time.monotonic(), None, ""
+        try:
+            material = (train or train_folds)(begun.plan, begun.wanted, tell, stop)
+        except RunInterrupted as interrupted:
+            tell(RunStopped("out of time" if stop.out_of_time else "interrupted"))
+            over = say_over(interrupted, wished, stop, name)
+        except RunError as error:
+            tell(RunStopped(str(error)))
+            raise
+        result = finish_run(begun.plan, tell, time.monotonic() - started)
+        if over:
+            tell(Notice(over))
+    report_run(begun.plan, material)
+    return result
+
+
+def begin_run(project: Project, name: str, wished: Wishes, emit: Emit) -> Begun | RunResult:
+    """Open the run that the manifest belongs to. One that trains nothing (a blend, imported predictions) is made at once.
+
+    Raises:
+        ManifestError, DataError, FoldsError, WorkspaceError: nothing was run.
+    """
+    manifest, debug = load_manifest(project, name, wished.sets, wished.folds, library=True), wished.place == "debug"
     tell_changed_parents(manifest, emit)
     if manifest.is_blend or manifest.is_imported:
         what = "is a blend, which" if manifest.is_blend else "was imported, and"
-        refuse_training(f"{name} {what} trains nothing", {"--folds": folds, "--only": only, "--full": full, "--debug": debug})
+        refuse_training(f"{name} {what} trains nothing", wished)
         result = (run_blend if manifest.is_blend else run_imported)(project, manifest, emit)
         remember_parents(manifest)
         return result
-    plan = plan_run(project, shorten(manifest) if debug else manifest, place)
-    wanted = choose_folds(plan, only, full)
+    plan = plan_run(project, shorten(manifest) if debug else manifest, wished.place)
+    wanted = choose_folds(plan, wished.only, wished.full)
     make_chain(manifest, plan.competition.task)  # what does not fit is said before training, not after
     plan = open_run(plan)
-    if place == "runs":
+    if wished.place == "runs":
         remember_parents(manifest)
     if about_test := describe_test_set(plan.competition.tables):
         emit(Notice(about_test))
-    again = " ".join(
-        ["comp run", name, *(f"--set {shlex.quote(text)}" for text in sets), *([f"--folds {folds}"] if folds else [])]
-    )
-    again += (f" --only {','.join(map(str, only))}" if only is not None else "") + " --full" * full + " --debug" * debug
-    with open_readers(plan, emit, again) as tell, catch_stop() as stop:
-        started = time.monotonic()
-        material = (train or train_folds)(plan, wanted, tell, stop)
-        scores = merge_run(plan)
-        complete = plan.run.complete
-        tell(RunFinished(complete, scores or {}, time.monotonic() - started))
-    units = unit_table(plan.competition.tables)
-    shown = show_run(plan, look_in_stores(material) if material else look_at_files(plan.competition.tables))
-    write_report(plan.run.folder, units["id"].to_numpy(dtype=object), encode_targets(plan.competition.task, units), shown)
+    if wished.resume:
+        adopt_begun(plan, wished.resume, emit)
+        plan = reopen_run(plan)
+    return Begun(plan, wanted)
+
+
+def finish_run(plan: RunPlan, tell: Emit, elapsed_s: float) -> RunResult:
+    """Merge the folds that are done, and tell how the run stands."""
+    scores = merge_run(plan)
+    complete = plan.run.complete
+    tell(RunFinished(complete, scores or {}, elapsed_s, plan.manifest.name))
     return RunResult(plan.run.digest, plan.run.folder, complete, scores)
 
 
-def refuse_training(why: str, given: dict[str, Any]) -> None:
+def report_run(plan: RunPlan, material: Material | None = None) -> None:
+    """Write report.html. `material`: what this process trained from, whose stores hold the images that are shown."""
+    units = unit_table(plan.competition.tables)
+    shown = show_run(plan, look_in_stores(material) if material else look_at_files(plan.competition.tables))
+    write_report(plan.run.folder, units["id"].to_numpy(dtype=object), encode_targets(plan.competition.task, units), shown)
+
+
+def say_over(interrupted: RunInterrupted, wished: Wishes, stop: Stop, name: str) -> str:
+    """What is saved, and the command that goes on, where the hours are over.
+
+    Raises:
+        RunInterrupted: somebody has asked for the end; with the same words.
+    """
+    kept = f"{interrupted.lost}; the rest is saved" if interrupted.lost else "everything is saved"
+    where = "" if interrupted.lost else " where it stopped"
+    said = f"{kept}: `{wished.command(name)}` goes on{where}."
+    if stop.out_of_time:
+        return f"the {wished.max_hours:g} hours are over; {said}"
+    raise RunInterrupted(f"interrupted; {said}") from interrupted
+
+
+def refuse_training(why: str, wished: Wishes) -> None:
     """Raises WorkspaceError: a wish that only training could fulfil."""
-    refused = [option for option, value in given.items() if value]
+    given = {"--folds": wished.folds, "--only": wished.only, "--full": wished.full, "--debug": wished.place == "debug"}
+    refused = [option for option, value in {**given, "--resume": wished.resume}.items() if value]
     if refused:
         raise WorkspaceError(f"{why}: {', '.join(refused)} cannot be honoured.")
 
@@ -126,131 +214,25 @@ def choose_folds(plan: RunPlan, only: Sequence[int] | None, full: bool) -> list[
     return [*chosen, *([FULL] if full else [])]
 
 
-def train_folds(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable[[], bool]) -> Material | None:
-    """Train every wanted fold that is neither complete nor in another process's hands; wait for those that are.
-
-    Returns what they were trained from; None where there was nothing to train.
-    """
-    pending = []
-    for fold in wanted:
-        if read_fold(fold_folder(plan.run.folder, fold)):
-            emit(FoldSkipped(fold, "complete"))
-        else:
-            pending.append(fold)
-    material: Material | None = None
-    teachers: AskTeachers | None = None
-    told: set[str] = set()
-    while pending:
-        if stop():
-            raise RunInterrupted("stopped between two folds")
-        lock, fold, taken = take_free_fold(plan, pending)
-        for other in [other for other in taken if other not in told]:
-            emit(FoldSkipped(other, "in another process"))
-            told.add(other)
-        if lock is None:
-            time.sleep(WAIT_S)
-            continue
-        try:
-            if read_fold(fold_folder(plan.run.folder, fold)):
-                emit(FoldSkipped(fold, "complete"))
-            else:
-                material = material or open_all(plan, wanted, emit, stop)
-                teachers = teachers or open_teachers(plan)
-                material.train_fold(fold, stop, teachers)
-            pending.remove(fold)
-        finally:
-            lock.release()
-    return material
-
-
-def open_all(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable[[], bool]) -> Material:
-    from comp.material import open_material  # the engine, and torch with it, only where there is something to train
-
-    material = open_material(plan, emit, stop)
-    emit(material.describe_start(wanted))
-    return material
-
-
-def open_teachers(plan: RunPlan) -> AskTeachers | None:
-    if not plan.teachers:
-        return None
-    from comp.teachers import Teachers
-
-    return Teachers(plan).of
-
-
-def take_free_fold(plan: RunPlan, pending: Sequence[str]) -> tuple[FileLock | None, str, list[str]]:
-    """The lock of the first fold that no other process holds, that fold, and those before it that another one does hold.
-
-    `full` comes only after the folds, whose lengths it may need.
-    """
-    taken: list[str] = []
-    for fold in pending:
-        if fold == FULL and len(pending) > 1:
-            continue
-        folder = fold_folder(plan.run.folder, fold)
-        lock = FileLock(folder / ".lock")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire(blocking=False)
-        except Timeout:
-            taken.append(fold)
-            continue
-        except OSError as error:
-            raise WorkspaceError(f"{folder} cannot be written: {error.strerror or error}") from error
-        return lock, fold, taken
-    return None, "", taken
-
-
 @contextmanager
-def open_readers(plan: RunPlan, emit: Emit, again: str) -> Iterator[Emit]:
-    """The stream of events: the caller's view, the run's events.jsonl and the manifest's loggers.
-
-    `again`: the command that goes on after an interruption.
-    """
+def open_readers(plan: RunPlan, emit: Emit) -> Iterator[Emit]:
+    """The stream of events: the caller's view, the run's events.jsonl and the manifest's loggers."""
     log = EventLog(plan.run.folder / "events.jsonl")
-    loggers = open_loggers(plan, emit)
 
-    def tell(event: Event) -> None:
+    def note(event: Event) -> None:
         log(event)
         emit(event)
+
+    loggers = open_loggers(plan, note)
+
+    def tell(event: Event) -> None:
+        note(event)
         if loggers and not isinstance(event, Tick):
             record = to_record(event)
-            loggers[:] = [logger for logger in loggers if tell_logger(logger, record, emit)]
+            loggers[:] = [logger for logger in loggers if tell_logger(logger, record, note)]
 
     try:
         yield tell
-    except RunInterrupted as interrupted:
-        tell(RunStopped("interrupted"))
-        kept = f"{interrupted.lost}; the rest is saved" if interrupted.lost else "everything is saved"
-        where = "" if interrupted.lost else " where it stopped"
-        raise RunInterrupted(f"interrupted; {kept}: `{again}` goes on{where}.") from interrupted
-    except RunError as error:
-        tell(RunStopped(str(error)))
-        raise
     finally:
         for logger in loggers:
-            logger.close()
-
-
-@contextmanager
-def catch_stop() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C, SIGTERM and SIGHUP into a question that the engine asks between steps; a second Ctrl-C ends at once."""
-    asked = False
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # only the main thread may handle signals
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked = True
-
-    signals = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    before = {number: signal.signal(number, note) for number in signals}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            close_logger(logger, note)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from comp.errors import FormatError, WorkspaceError
-from comp.project import Project
+from comp.project import Project, atomic_write, hash_file
 
 FORMAT = 1
 FULL = "full"
@@ -94,6 +94,22 @@ def read_fold(folder: Path) -> dict[str, Any] | None:
     if record["format"] > FORMAT:
         raise FormatError(f"{file} has format {record['format']}; this comp reads up to {FORMAT}: install a newer one.")
     return record
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 of what a fold leaves, its seeds' folders among it: fold.json holds it, for whoever is given a copy."""
+    names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    # history.csv is a logger's: where a fold trains in another process than its events are read in, it may lie a line behind.
+    own = ("fold.json", "last.ckpt", "history.csv")
+    return {name: hash_file(path) for name, path in names.items() if name not in own and not path.name.startswith(".")}
+
+
+def renew_hash(folder: Path, name: str) -> None:
+    """After a complete fold's file has changed (another view of its predictions)."""
+    record = read_fold(folder)
+    if record and name in record.get("files", {}):
+        record["files"][name] = hash_file(folder / name)
+        atomic_write(folder / "fold.json", json.dumps(record, indent=2))
 
 
 def fold_folder(run_folder: Path, fold: str) -> Path:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from comp.api import Spec
 from comp.errors import PluginError
-from comp.keys import KIT_PARAMETERS, LISTS, PLAIN, SECTIONS, SLOTS, STAGE_KEYS, STAGE_PARAMETERS
+from comp.keys import KIT_PARAMETERS, LISTS, PLAIN, RANGES, SEARCH, SECTIONS, SLOTS, STAGE_KEYS, STAGE_PARAMETERS
 from comp.project import suggest
 from comp.source import REQUIRED, Parameter, Plugin, read_annotation
 
@@ -179,6 +179,7 @@ def _schema_of_keys(of_kind: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         required = [parameter.name for parameter in parameters if parameter.default is REQUIRED]
         item = {"type": "object", "properties": _schema_of(parameters), "required": required, "additionalProperties": False}
         found[key] = {"type": ["array", "null"], "items": item}
+    found["search"] = _schema_of_search()
     stage = {**_schema_of(STAGE_PARAMETERS), **{key: {"$ref": f"#/properties/{key}"} for key in STAGE_KEYS}}
     found["stages"] = {
         "type": ["array", "null"],
@@ -188,6 +189,17 @@ def _schema_of_keys(of_kind: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "comp manifest", "type": "object",
         "properties": found, "additionalProperties": False, "$defs": dict(of_kind),
     }  # fmt: skip
+
+
+def _schema_of_search() -> dict[str, Any]:
+    """Settings, and a domain at every other key."""
+    ends = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+    others = {"choice": {"type": "array", "minItems": 1}, "formula": {"type": "string"}, "step": {"type": "number"}}
+    forms = {**dict.fromkeys(RANGES, ends), **others}
+    domain = {"type": ["object", "null"], "properties": forms, "additionalProperties": False}
+    settings = _schema_of(SEARCH)
+    settings["seed"]["anyOf"].append(domain)
+    return {"type": ["object", "null"], "properties": settings, "additionalProperties": domain}
 
 
 def _schema_of_kind(plugins: Sequence[Plugin]) -> dict[str, Any]:

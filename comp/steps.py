@@ -19,16 +19,19 @@ from comp.images import check_array
 
 @dataclass(frozen=True)
 class Steps:
-    """Preprocess steps, one after another; false where there are none.
+    """Preprocess steps, one after another; false where there are none. Pickles as what open_steps was given: a step is often a
+    closure.
 
     Attributes:
         uses: what a manifest calls each.
         name: their arguments, sources and files, for the key of a store.
+        given: to open_steps.
     """
 
     steps: tuple[Preprocess, ...] = ()
     uses: tuple[str, ...] = ()
     name: str = ""
+    given: tuple[Any, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.steps)
@@ -43,6 +46,9 @@ class Steps:
             except Exception as error:  # a plugin's code: its failure on one image is that image's fault
                 raise ImageError(f"preprocess {use!r} raised {type(error).__name__}: {error}") from error
         return image
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open_steps, self.given) if self.given else (Steps, (self.steps, self.uses, self.name))
 
     def describe(self, ref: str) -> str:
         """What the steps' answers for this image depend on besides image, arguments and sources."""
@@ -68,4 +74,4 @@ def open_steps(catalog: Catalog, specs: Sequence[Mapping[str, Any]], tables: Tab
     sources = catalog.source_hashes(("preprocess", spec) for spec in specs)
     files = hash_weights(catalog, {"preprocess": list(specs)}, root)
     name = json.dumps([list(specs), sources, files], sort_keys=True, default=str)
-    return Steps(steps, tuple(spec["use"] for spec in specs), name)
+    return Steps(steps, tuple(spec["use"] for spec in specs), name, (catalog, specs, tables, root))

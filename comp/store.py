@@ -2,7 +2,7 @@
 
 A store is a folder under `.comp/cache/` named by what it was made from (references, sizes and times of the files, reader,
 preprocess steps, size, fit, channels), so a changed image makes another store, and any of them can be deleted. Building is
-comp.store_build's.
+comp.store_build's, how much room there is comp.cache's; images that have none are comp.unstored's.
 """
 
 from __future__ import annotations
@@ -12,59 +12,34 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from comp.api import STACK, Read
+from comp.cache import hold, make_room, room_lock, show_bytes
 from comp.decoding import Size
-from comp.errors import ImageError
+from comp.errors import ImageError, WorkspaceError
 from comp.images import list_bad, list_sources, read_own
 from comp.steps import NO_STEPS, Steps
-from comp.store_build import FORMAT, PIXELS, Progress, Source, StoreForm, build_store, lock_build, read_record
+from comp.store_build import (
+    FORMAT,
+    Found,
+    Progress,
+    build_store,
+    lock_build,
+    look_through,
+    read_found,
+    read_record,
+    reserve_store,
+)
+from comp.store_source import Source, StoreForm
+from comp.stored import ImageStore
+from comp.unstored import UnstoredImages, place_bad
 
 _WAYS_OUT = ", or have them left out (on_bad_image: skip; for a test set, comp predict --on-bad-image mean)"
-
-
-class ImageStore:
-    """Images by their position in the references that the store was opened with. Pickles as a path, not as pixels.
-
-    Attributes:
-        folder: where it lies.
-        form: how the images are kept.
-        rows: (N,) int64, the stored row of each reference; equal references share one.
-        bad: position -> why that image cannot be read; such a position holds the mean colour of the readable images.
-    """
-
-    def __init__(self, folder: Path, form: StoreForm, rows: np.ndarray, bad: dict[int, str]) -> None:
-        self.folder, self.form, self.rows, self.bad = folder, form, rows, bad
-        self._pixels: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """(stored rows, H, W, C) uint8, read-only, mapped from the file; index it with `rows`."""
-        if self._pixels is None:
-            count = int(self.rows.max()) + 1 if len(self.rows) else 0
-            shape = (count, *self.form.shape)
-            mapped = np.memmap(self.folder / PIXELS, np.uint8, "r", shape=shape) if count else np.zeros(shape, np.uint8)
-            self._pixels = np.asarray(mapped)
-        return self._pixels
-
-    def take(self, positions: np.ndarray) -> np.ndarray:
-        """(n,) positions -> (n, H, W, C) uint8, a copy."""
-        return self.pixels[self.rows[positions]]
-
-    def pictures(self, positions: np.ndarray) -> Iterator[np.ndarray]:
-        """(n,) positions -> each (H, W, C) uint8, not copied."""
-        return map(self.pixels.__getitem__, self.rows[positions].tolist())
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pixels": None}
 
 
 def open_store(
@@ -81,8 +56,9 @@ def open_store(
     *,
     steps: Steps = NO_STEPS,
     notice: Callable[[str], None] | None = None,
+    by: str = "",
 ) -> ImageStore:
-    """The store of these images, from the cache or built now by a pool of threads.
+    """The store of these images, from the cache or built now by a pool of threads; the images unstored, where it has no room.
 
     Args:
         refs: image references, as in Tables; repeated ones are stored once.
@@ -94,26 +70,96 @@ def open_store(
         progress: called with (images done, images in all) while it is built.
         workers: threads; 0: one per core.
         steps: what is done to each image before it is resized.
-        notice: called with a sentence when another process is building the same store and this one waits.
+        notice: called with a sentence when another process is building the same store and this one waits, and when there is no
+            room for the store, or for a better one.
+        by: who opens it, for the eye, as in `exp001 train`.
 
     Raises:
         ImageError: images that cannot be read, all of them at once, or none that can.
-        WorkspaceError: the disk has no room for the store, or the cache cannot be written.
+        WorkspaceError: the cache cannot be written.
     """
     form = StoreForm(size, fit, channels)
-    names = list(dict.fromkeys(refs))
-    index = {ref: row for row, ref in enumerate(names)}
-    rows = np.fromiter((index[ref] for ref in refs), np.int64, len(refs))
+    names, rows = _number(refs)
     source = Source(root, form, read, steps)
     folder = cache / _work_out_key(names, source)
+    workers = workers or os.cpu_count() or 1
     with lock_build(folder, notice):
-        bad = read_record(folder)
-        if bad is None or _now_readable(bad, source):
-            bad = build_store(folder, names, source, progress, workers or os.cpu_count() or 1)
+        bad, unstored = _find_or_make(folder, names, source, progress, workers, notice)
+        held = hold(folder, by)
     if bad and (on_bad == "error" or len(bad) == len(names)):
         raise ImageError(f"{list_bad(bad, len(names))}\nMend or remove them" + _WAYS_OUT * (len(bad) < len(names)) + ".")
-    why = {index[ref]: reason for ref, reason in bad.items()}
-    return ImageStore(folder, form, rows, {at: why[row] for at, row in enumerate(rows.tolist()) if row in why} if why else {})
+    if unstored is None:
+        images = ImageStore(folder, form, rows, place_bad(names, rows, bad))
+    else:
+        why, found = unstored
+        images = UnstoredImages(folder, source, names, rows, found, workers)
+        if notice:
+            notice(_describe_unstored(len(names), form, why, found))
+    images.held = held
+    return images
+
+
+def open_kept(folder: Path, refs: Sequence[str], form: StoreForm) -> ImageStore:
+    """A whole store by its folder, where the images that it was made of need not be.
+
+    Args:
+        refs: those that it was made for, in their order.
+
+    Raises:
+        WorkspaceError: it is not there, or not whole.
+    """
+    bad = read_record(folder)
+    if bad is None:
+        raise WorkspaceError(f"the image store {folder} is not whole; start the command again.")
+    names, rows = _number(refs)
+    return ImageStore(folder, form, rows, place_bad(names, rows, bad))
+
+
+def _number(refs: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The references, each once, and (N,) int64 the place among them of each that is given."""
+    names = list(dict.fromkeys(refs))
+    index = {ref: row for row, ref in enumerate(names)}
+    return names, np.fromiter((index[ref] for ref in refs), np.int64, len(refs))
+
+
+def _find_or_make(
+    folder: Path,
+    names: Sequence[str],
+    source: Source,
+    progress: Progress | None,
+    workers: int,
+    notice: Callable[[str], None] | None,
+) -> tuple[dict[str, str], tuple[str, Found] | None]:
+    """The bad images, and, where there is no room for a store, why not and what is known of the images."""
+    bad = read_record(folder)
+    if bad is not None and not _now_readable(bad, source):
+        with room_lock(folder.parent):
+            make_room(folder.parent, 0, keep=folder.name)  # the limit may have been lowered since
+        return bad, None
+    if why := reserve_store(folder, names, source.form):
+        if bad is not None:
+            if notice:
+                notice(f"images that could not be read can be by now, but there is no room to store them: {why}.")
+            return bad, None
+        found = _look_once(folder, names, source, progress, workers)
+        return found.bad, (why, found)
+    return build_store(folder, names, source, progress, workers), None
+
+
+def _look_once(folder: Path, names: Sequence[str], source: Source, progress: Progress | None, workers: int) -> Found:
+    found = read_found(folder)
+    if found is None or _now_readable(found.bad, source):
+        found = look_through(folder, names, source, progress, workers)
+    return found
+
+
+def _describe_unstored(count: int, form: StoreForm, why: str, found: Found) -> str:
+    height, width = form.size
+    return (
+        f"{count:,} images of {height} x {width} px would take {show_bytes(count * form.bytes)} in the cache; {why}. "
+        f"They are read and resized at every look instead: {1000 * found.decode_s:.1f} ms of one core an image, "
+        f"{count * found.decode_s:,.1f} s for all of them. More room, or a smaller image.size, saves that."
+    )
 
 
 def _work_out_key(names: Sequence[str], source: Source) -> str:

@@ -1,101 +1,80 @@
 """Building an image store: images from files or a reader, by a pool of threads, into a folder that appears when it is whole.
 
 The folder `<key>/` holds `pixels.u8` (the images one after another) and `store.json`. It grows as `<key>.unfinished` under a
-lock that the kernel frees when its holder dies, and is renamed at the end. What a store is called by is comp.store's.
+lock that the kernel frees when its holder dies, and is renamed at the end. Images that have no room are looked at once, and
+what is found (which are bad, the mean colour, what decoding takes) is `store.json` alone. What a store is called by is
+comp.store's, what the cache has room for comp.cache's.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from comp.api import STACK, Read
-from comp.decoding import Size
+from comp.cache import RECORD, UNFINISHED, USED, lock_of, make_room, room_lock, sweep
 from comp.errors import ImageError, WorkspaceError
-from comp.images import bare_reason, read_image, read_own, resize_image, to_channels
+from comp.images import bare_reason
 from comp.project import atomic_write
-from comp.steps import NO_STEPS, Steps
+from comp.store_source import Source, StoreForm
 
 FORMAT = 2
 PIXELS = "pixels.u8"
 Progress = Callable[[int, int], None]
 
-_CHUNK = 32
-_SPARE_BYTES = 64 * 2**20
-_UNFINISHED = ".unfinished"
+_LARGEST_CHUNK = 32
 
 
 @dataclass(frozen=True)
-class StoreForm:
-    """How images are kept.
+class Found:
+    """What is known of images that have been looked at.
 
     Attributes:
-        size: (height, width) in pixels.
-        fit: squash | pad | crop (comp.images.resize_image).
-        channels: 1, 3, 4 (RGB and alpha), or what the dataset's reader gives.
+        bad: reference -> why it cannot be read.
+        mean: (channels,) the readable images' mean colour, which stands for the bad ones; empty where none is bad.
+        decode_s: seconds of one core, to read and resize an image.
     """
 
-    size: Size
-    fit: str = "squash"
-    channels: int = 3
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return (*self.size, self.channels)
-
-    @property
-    def bytes(self) -> int:
-        """Of one image."""
-        return self.size[0] * self.size[1] * self.channels
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where images come from, in the form in which they are kept. A stack's images lie one after another in the channels."""
-
-    root: Path
-    form: StoreForm
-    read: Read | None
-    steps: Steps = NO_STEPS
-
-    def __call__(self, ref: str) -> np.ndarray:
-        parts = ref.split(STACK)
-        channels, rest = divmod(self.form.channels, len(parts))
-        if rest or not channels:
-            raise ImageError(f"a stack of {len(parts)} images, but image.channels is {self.form.channels}; wanted a multiple")
-        images = [self.read_part(part, channels) for part in parts]
-        return np.ascontiguousarray(images[0] if len(images) == 1 else np.concatenate(images, axis=2))
-
-    def read_part(self, ref: str, channels: int) -> np.ndarray:
-        """(height, width, channels) uint8; black where there is none."""
-        form = self.form
-        if not ref:
-            return np.zeros((*form.size, channels), np.uint8)
-        # A step wants the whole picture: a face in a JPEG of an eighth has an eighth of its pixels.
-        size = None if self.steps else form.size
-        given = None if self.steps else channels
-        image = read_image(self.root / ref, size, given) if self.read is None else read_own(self.read, ref, size, given)
-        return resize_image(to_channels(self.steps(image, ref), channels), form.size, form.fit)
+    bad: dict[str, str]
+    mean: tuple[int, ...] = ()
+    decode_s: float = 0.0
 
 
 def read_record(folder: Path) -> dict[str, str] | None:
     """The bad images of a whole store, None where there is none."""
     try:
-        record = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        whole = record["format"] == FORMAT and (folder / PIXELS).stat().st_size == record["bytes"]
+        record = _read_json(folder)
+        return record["bad"] if (folder / PIXELS).stat().st_size == record["bytes"] else None
     except (OSError, ValueError, KeyError):
         return None
-    return record["bad"] if whole else None
+
+
+def read_found(folder: Path) -> Found | None:
+    """What a look at images that had no room has found; None where there was none."""
+    try:
+        record = _read_json(folder)
+        return Found(record["bad"], tuple(record["mean"]), record["decode_s"]) if record["unstored"] else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    if record["format"] != FORMAT:
+        raise ValueError("another format")
+    return record
 
 
 @contextmanager
@@ -103,7 +82,7 @@ def lock_build(folder: Path, notice: Callable[[str], None] | None) -> Iterator[N
     """Held while the store is looked up or built; says so before it waits for another process."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock_of(folder)
+        lock = lock_of(folder)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -118,96 +97,146 @@ def lock_build(folder: Path, notice: Callable[[str], None] | None) -> Iterator[N
         lock.release()
 
 
-def _lock_of(folder: Path) -> FileLock:
-    return FileLock(folder.with_name(f".{folder.name}.lock"))
+def reserve_store(folder: Path, names: Sequence[str], form: StoreForm) -> str:
+    """Take the room for a store's pixels; older stores make way. The caller holds its lock, and builds it next.
+
+    Returns why there is no room; empty where there is.
+
+    Raises:
+        WorkspaceError: the cache cannot be written.
+    """
+    cache, unfinished = folder.parent, folder.with_name(f"{folder.name}{UNFINISHED}")
+    need = len(names) * form.bytes
+    sweep(cache)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        with room_lock(cache):
+            if why := make_room(cache, need, keep=folder.name, replaces=True):
+                return why
+            unfinished.mkdir()
+            with open(unfinished / PIXELS, "wb") as file:
+                _reserve(file.fileno(), need)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if error.errno == errno.ENOSPC:
+            return "the disk has filled up"
+        raise _refuse(folder, error) from error
+    return ""
 
 
 def build_store(folder: Path, names: Sequence[str], source: Source, progress: Progress | None, workers: int) -> dict[str, str]:
-    """Make the store of these references, in their order; the caller holds its lock. Returns the bad ones and why.
+    """Make the store of these references, in their order, in the room that was reserved. Returns the bad ones and why.
 
     Raises:
-        WorkspaceError: no room, or the cache cannot be written.
+        WorkspaceError: the disk is full after all, or the cache cannot be written.
     """
-    form, unfinished = source.form, folder.with_name(f"{folder.name}{_UNFINISHED}")
-    _sweep(folder.parent)
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished = folder.with_name(f"{folder.name}{UNFINISHED}")
     try:
-        unfinished.mkdir()
         bad = _write_pixels(unfinished / PIXELS, names, source, progress, workers)
-        record = {"format": FORMAT, "images": len(names), "bytes": len(names) * form.bytes, "bad": bad}
-        record |= {"size": list(form.size), "fit": form.fit, "channels": form.channels}
-        atomic_write(unfinished / "store.json", json.dumps(record, ensure_ascii=False, indent=1))
+        _write_record(unfinished, names, source.form, {"bytes": len(names) * source.form.bytes, "bad": bad})
+        with suppress(FileNotFoundError):
+            os.replace(folder / USED, unfinished / USED)  # whoever has the old store open holds the new one
+        shutil.rmtree(folder, ignore_errors=True)
         os.rename(unfinished, folder)
     except OSError as error:
-        raise WorkspaceError(f"the image store in {folder.parent} cannot be written: {error.strerror or error}") from error
+        raise _refuse(folder, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return bad
 
 
-def _sweep(cache: Path) -> None:
-    """Remove what killed builds of other stores left behind."""
-    for left in cache.glob(f"*{_UNFINISHED}"):
-        lock = _lock_of(left.with_name(left.name.removesuffix(_UNFINISHED)))
-        try:
-            with lock.acquire(timeout=0):
-                shutil.rmtree(left, ignore_errors=True)
-        except Timeout:
-            continue
+def look_through(folder: Path, names: Sequence[str], source: Source, progress: Progress | None, workers: int) -> Found:
+    """Decode every image once without keeping it, so that all bad ones are known before anything is trained.
+
+    Raises:
+        WorkspaceError: the cache cannot be written.
+    """
+    started = time.perf_counter()
+    bad = _read_all(names, source, lambda row, image: None, progress, workers)
+    decode_s = (time.perf_counter() - started) * min(workers, len(names)) / max(1, len(names))
+    found = Found(bad, _look_for_mean(names, bad, source, workers) if bad else (), decode_s)
+    record = {"unstored": True, "bytes": 0, "bad": bad, "mean": found.mean, "decode_s": decode_s}
+    try:
+        for left in folder.glob("*"):
+            if left.name != USED:  # by which others hold the folder
+                left.unlink()
+        _write_record(folder, names, source.form, record)
+    except OSError as error:
+        raise _refuse(folder, error) from error
+    return found
+
+
+def _refuse(folder: Path, error: OSError) -> WorkspaceError:
+    return WorkspaceError(f"the image store in {folder.parent} cannot be written: {error.strerror or error}")
+
+
+def _write_record(folder: Path, names: Sequence[str], form: StoreForm, facts: dict[str, Any]) -> None:
+    record = {"format": FORMAT, "images": len(names), **facts}
+    record |= {"size": list(form.size), "fit": form.fit, "channels": form.channels}
+    atomic_write(folder / RECORD, json.dumps(record, ensure_ascii=False, indent=1))
 
 
 def _write_pixels(path: Path, names: Sequence[str], source: Source, progress: Progress | None, workers: int) -> dict[str, str]:
     """Writes with pwrite and not through a map, so that memory stays flat and a full disk is an error, not a SIGBUS."""
     each = source.form.bytes
-    with open(path, "w+b") as file:
-        _reserve(file.fileno(), len(names) * each, path.parents[1])
-
-        def write_chunk(start: int) -> dict[str, str]:
-            bad = {}
-            for row in range(start, min(start + _CHUNK, len(names))):
-                try:
-                    _write_row(file.fileno(), source(names[row]).data, row * each)
-                except ImageError as error:
-                    bad[names[row]] = bare_reason(error, source.root / names[row])
-            return bad
-
-        bad = _run_in_threads(write_chunk, len(names), workers, progress)
+    with open(path, "r+b") as file:
+        descriptor = file.fileno()
+        bad = _read_all(names, source, lambda row, image: _write_row(descriptor, image.data, row * each), progress, workers)
         if bad:
-            _fill_with_mean(file.fileno(), names, bad, source.form)
+            _fill_with_mean(descriptor, names, bad, source.form)
         file.flush()
-        os.fsync(file.fileno())
+        os.fsync(descriptor)
     return bad
 
 
+def _read_all(
+    names: Sequence[str],
+    source: Source,
+    keep: Callable[[int, np.ndarray], None],
+    progress: Progress | None,
+    workers: int,
+) -> dict[str, str]:
+    """Hand every readable image to `keep`, with its row, from several threads. Returns the others and why."""
+    # Small chunks where there are few images: the last one is not to be waited for long.
+    chunk = max(1, min(_LARGEST_CHUNK, len(names) // (8 * workers)))
+
+    def read_chunk(start: int) -> dict[str, str]:
+        bad = {}
+        for row in range(start, min(start + chunk, len(names))):
+            try:
+                image = source(names[row])
+            except ImageError as error:
+                bad[names[row]] = bare_reason(error, source.root / names[row])
+            else:
+                keep(row, image)
+        return bad
+
+    return _run_in_threads(read_chunk, range(0, len(names), chunk), len(names), workers, progress)
+
+
 def _run_in_threads(
-    write_chunk: Callable[[int], dict[str, str]], total: int, workers: int, progress: Progress | None
+    read_chunk: Callable[[int], dict[str, str]], starts: range, total: int, workers: int, progress: Progress | None
 ) -> dict[str, str]:
     bad: dict[str, str] = {}
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the parallelism is over images; OpenCV's own threads would fight with it
     pool = ThreadPoolExecutor(workers)
-    starts = range(0, total, _CHUNK)
     try:
-        for start, found in zip(starts, pool.map(write_chunk, starts)):
+        for start, found in zip(starts, pool.map(read_chunk, starts)):
             bad |= found
             if progress:
-                progress(min(start + _CHUNK, total), total)
+                progress(min(start + starts.step, total), total)
     finally:
         pool.shutdown(cancel_futures=True)
         cv2.setNumThreads(threads)
     return bad
 
 
-def _reserve(descriptor: int, size: int, cache: Path) -> None:
-    free = shutil.disk_usage(cache).free
-    if size + _SPARE_BYTES > free:
-        raise WorkspaceError(
-            f"the image store needs {size / 2**30:.1f} GB in {cache}, where {free / 2**30:.1f} GB are free. "
-            "Free some (everything in .comp/cache can be deleted), or set a smaller image.size."
-        )
+def _reserve(descriptor: int, size: int) -> None:
     if size and hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
 
 
 def _write_row(descriptor: int, pixels: memoryview | bytes, offset: int) -> None:
@@ -216,14 +245,30 @@ def _write_row(descriptor: int, pixels: memoryview | bytes, offset: int) -> None
         written += os.pwrite(descriptor, pixels[written:], offset + written)
 
 
+def _look_for_mean(names: Sequence[str], bad: dict[str, str], source: Source, workers: int) -> tuple[int, ...]:
+    means = np.zeros((len(names), source.form.channels))
+
+    def note(row: int, image: np.ndarray) -> None:
+        means[row] = _mean_of(image)
+
+    _read_all([ref for ref in names if ref not in bad], source, note, None, workers)
+    return tuple(_settle_mean(means, len(names) - len(bad)).tolist())
+
+
 def _fill_with_mean(descriptor: int, names: Sequence[str], bad: dict[str, str], form: StoreForm) -> None:
-    total = np.zeros(form.channels)
-    for row, ref in enumerate(names):
-        if ref not in bad:
-            image = np.frombuffer(os.pread(descriptor, form.bytes, row * form.bytes), np.uint8)
-            total += image.reshape(-1, form.channels).mean(axis=0)
-    mean = np.rint(total / max(1, len(names) - len(bad))).astype(np.uint8)
+    good = [row for row, ref in enumerate(names) if ref not in bad]
+    images = (np.frombuffer(os.pread(descriptor, form.bytes, row * form.bytes), np.uint8) for row in good)
+    mean = _settle_mean((_mean_of(image.reshape(form.shape)) for image in images), len(good))
     filling = np.broadcast_to(mean, form.shape).tobytes()
     for row, ref in enumerate(names):
         if ref in bad:
             _write_row(descriptor, filling, row * form.bytes)
+
+
+def _mean_of(image: np.ndarray) -> np.ndarray:
+    return image.reshape(-1, image.shape[2]).mean(axis=0)
+
+
+def _settle_mean(means: Iterable[np.ndarray], count: int) -> np.ndarray:
+    """(channels,) uint8: the mean of images' means, added one after another, so that it is the same however they were read."""
+    return np.rint(sum(means) / max(1, count)).astype(np.uint8)

@@ -1,62 +1,12 @@
-"""Work: one fold of a run as an order that another process, perhaps on another machine, can be given.
-
-An order is plain data. Who carries it out opens the workspace, the tables and the images anew, from what the run has resolved
-to: an edit made meanwhile changes nothing.
-"""
+"""Work: an order carried out, by whichever process was given it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
-from comp.errors import WorkspaceError
 from comp.events import Emit
-from comp.manifest import load_resolved
-from comp.plan import Place, RunPlan, plan_run, reopen_run
-from comp.project import Project
-from comp.run import train_folds
-
-
-@dataclass(frozen=True)
-class Order:
-    """One fold to be trained.
-
-    Attributes:
-        root: the workspace, as a path.
-        name, digest, place: the run, which has been opened (comp.plan.open_run).
-        fold: "0", "1", ... or "full".
-    """
-
-    root: str
-    name: str
-    digest: str
-    place: Place
-    fold: str
-
-
-def make_order(plan: RunPlan, fold: str) -> Order:
-    return Order(str(plan.project.root), plan.manifest.name, plan.run.digest, plan.place, fold)
-
-
-def open_order(order: Order) -> RunPlan:
-    """The plan of the order's run.
-
-    Raises:
-        WorkspaceError: the workspace is not there, or holds other tables, folds or code than when the run was opened.
-    """
-    project = Project(Path(order.root))
-    folder = project.experiments / order.name / order.place / order.digest
-    if not (folder / "environment.json").is_file():
-        raise WorkspaceError(f"{folder} is not there: whoever trains fold {order.fold} needs the workspace {order.root}.")
-    manifest = load_resolved(project, order.name, folder / "manifest.resolved.yaml")
-    plan = plan_run(project, manifest, order.place)
-    if plan.run.digest != order.digest:
-        raise WorkspaceError(
-            f"{order.root} holds other tables, folds or plugin code than run {order.digest} was opened with (they make "
-            f"{plan.run.digest}); start it again."
-        )
-    return reopen_run(plan)
+from comp.orders import Order, open_order
+from comp.train import train_folds
 
 
 def carry_out(order: Order, emit: Emit, stop: Callable[[], bool]) -> None:

@@ -9,9 +9,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -299,3 +302,53 @@ def open_copy(source: Path, folder: Path) -> Tiny:
     root = folder / source.parent.name / "workspace"
     shutil.copytree(source, root)
     return Tiny(root)
+
+
+@pytest.fixture
+def hours_over(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it, and for whoever asks whether a run is to stop a day has gone by."""
+    import comp.stopping
+
+    days: list[int] = []
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 86_400 * len(days))
+    monkeypatch.setattr(comp.stopping, "time", clock)
+    return lambda: days.append(1)
+
+
+# ---- clusters ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Only one test at a time on this machine has Ray, whichever process it runs in."""
+    from filelock import FileLock
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with FileLock(Path(tempfile.gettempdir()) / f"comp-tests-{os.getuid()}.ray.lock"):
+        yield
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Two nodes on this machine, 1 CPU each. `kill(1)` ends the second as a power cut would; the first is the head, which notices
+    in seconds."""
+
+    address: str
+    kill: Callable[[int], None]
+
+
+@pytest.fixture
+def two_nodes(one_cluster: None) -> Iterator[Nodes]:
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": soon}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    own = tempfile.mkdtemp(prefix="comp-")  # as on another machine; a socket's path is to be short
+    try:
+        nodes = [cluster.head_node, cluster.add_node(num_cpus=1, temp_dir=own)]
+        yield Nodes(cluster.address, lambda number: cluster.remove_node(nodes[number], allow_graceful=False))
+    finally:
+        cluster.shutdown()
+        shutil.rmtree(own, ignore_errors=True)

@@ -52,7 +52,7 @@ head: {use: linar}
     ]
 
 
-@pytest.mark.parametrize("key", ["search", "devices"])
+@pytest.mark.parametrize("key", ["devices"])
 def test_keys_that_are_not_there_yet(sheets: Sheets, key: str) -> None:
     assert f"1 {key}: a manifest has no key {key!r}" in sheets.list_faults(f"{key}: 1\n")[0]
 

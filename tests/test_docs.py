@@ -15,9 +15,10 @@ from PIL import Image
 
 from comp import api
 from comp.cli import main
-from comp.keys import LISTS, PLAIN, SECTIONS, SLOTS, STAGE_PARAMETERS
+from comp.keys import LISTS, PLAIN, SEARCH, SECTIONS, SLOTS, STAGE_PARAMETERS
 from comp.manifest import load_manifest
 from comp.project import Project
+from comp.search import demand_space
 from comp.signature import show_type
 from comp.source import REQUIRED, Parameter
 from comp.starters import STARTERS
@@ -64,6 +65,7 @@ def describe_keys() -> list[str]:
         *((f"{name}.", parameters) for name, parameters in SECTIONS.items()),
         *((f"{name}.", parameters) for name, parameters in LISTS.items()),
         ("stages.", STAGE_PARAMETERS),
+        ("search.", SEARCH),
     ]
     return [describe_key(parameter, prefix) for prefix, parameters in sections for parameter in parameters]
 
@@ -79,6 +81,7 @@ def test_the_table_of_keys_is_that_of_the_code():
 @pytest.mark.parametrize("text", list_blocks(GUIDE, "yaml"))
 def test_every_manifest_of_the_guide_is_one(sheets, text):
     manifest = sheets.load(text, library=True)
+    demand_space(manifest)
     assert manifest.stages and all(key in manifest.values for key in re.findall(r"^(\w+):", text, flags=re.MULTILINE))
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 
-from comp.events import EpochFinished, EventLog, Notice, StepFinished, read_events, to_record
+import pytest
+
+from comp.events import EpochFinished, EventLog, Notice, StepFinished, from_record, read_events, to_record
 
 
 def make_epoch(loss: float) -> EpochFinished:
@@ -16,6 +18,16 @@ def test_a_record_is_plain_json_without_nan():
     record = to_record(make_epoch(float("nan")))
     assert record["event"] == "EpochFinished" and record["train_loss"] is None and record["parts"] == {"label": None}
     assert json.loads(json.dumps(record, allow_nan=False))["scores"] == {"accuracy": 0.5}
+
+
+EVENTS = [make_epoch(0.5), Notice("first", "warning"), StepFinished("0", "train", 0, 1, 9, 0.1, 5.0)]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_an_event_that_went_through_another_process_is_the_same(event):
+    record = json.loads(json.dumps(to_record(event)))
+    again = from_record(record)
+    assert type(again) is type(event) and {**to_record(again), "time": 0} == {**record, "time": 0}
 
 
 def test_a_log_keeps_events_in_order_and_no_ticks(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
-    0: ["errors", "api", "packed", "formula"],
+    0: ["errors", "api", "packed", "formula", "inline"],
     1: ["project", "source", "keys", "signature", "closure", "catalog"],
     2: [
         "events", "marked", "defaults", "families", "layers", "checking", "combinations", "digest", "manifest",
@@ -20,7 +20,9 @@ FLOORS = {
         "ids", "parquet", "predictions", "views", "scores", "bootstrap", "crossfit", "judges", "post",
         "unsettled",
         "blends", "submission", "sample", "ledger", "images", "decoding", "pictures", "store",
-        "store_build", "runs", "tables", "rare", "aggregate", "steps", "extra", "fixes", "further", "lookalikes",
+        "store_build", "store_source", "stored", "unstored", "ahead", "cache",
+        "runs", "tables", "rare", "aggregate", "steps", "extra", "fixes", "further", "lookalikes",
+        "domains", "points", "search", "trials",
     ],
     3: ["engine", "report"],
     5: ["cli", "__main__"],
@@ -170,6 +172,19 @@ def test_heavy_modules_are_not_reached_by(module: str) -> None:
     code = f"import sys, {module}; print(sorted({set(HEAVY)!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_each_part_of_the_image_store_is_imported_from_where_it_lives() -> None:
+    homes = {"ImageStore": "comp.stored", "StoreForm": "comp.store_source", "Source": "comp.store_source"}
+    found = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for folder in ("comp", "tests", "benchmarks")
+        for path in list_sources(folder)
+        for line, module in read_imports(path)
+        for home, _, name in [module.rpartition(".")]
+        if home.startswith("comp.store") and homes.get(name, home) != home
+    ]
+    assert found == []
 
 
 def test_the_reader_of_imports_sees_lazy_and_relative_ones_and_skips_type_checking(

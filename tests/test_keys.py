@@ -11,6 +11,7 @@ from comp.keys import (
     MANIFEST_KEYS,
     MODEL_KEYS,
     PLAIN,
+    SEARCH,
     SECTIONS,
     SLOTS,
     STAGE_KEYS,
@@ -22,7 +23,7 @@ from comp.source import REQUIRED, read_annotation
 
 
 def test_every_key_is_described_once() -> None:
-    described = [*(parameter.name for parameter in PLAIN), *SLOTS, *SECTIONS, *LISTS, "stages"]
+    described = [*(parameter.name for parameter in PLAIN), *SLOTS, *SECTIONS, *LISTS, "stages", "search"]
     assert sorted(described) == sorted(MANIFEST_KEYS)
     assert {*COMPETITION_KEYS, *STARTING_KEYS, *MODEL_KEYS, *STAGE_KEYS} <= set(MANIFEST_KEYS)
     assert set(STAGE_KEYS) <= set(MODEL_KEYS)
@@ -34,7 +35,7 @@ def test_slots_are_of_known_kinds_and_every_kind_has_one() -> None:
 
 
 def test_parameters_are_of_the_closed_set_have_help_and_fitting_defaults() -> None:
-    for parameters in (PLAIN, STAGE_PARAMETERS, *SECTIONS.values(), *LISTS.values(), *KIT_PARAMETERS.values()):
+    for parameters in (PLAIN, STAGE_PARAMETERS, SEARCH, *SECTIONS.values(), *LISTS.values(), *KIT_PARAMETERS.values()):
         for parameter in parameters:
             read_annotation(parameter.annotation)
             assert parameter.help, parameter.name
@@ -43,5 +44,6 @@ def test_parameters_are_of_the_closed_set_have_help_and_fitting_defaults() -> No
 
 
 def test_limits_are_of_keys_that_exist() -> None:
-    keys = {f"{section}.{parameter.name}" for section, parameters in SECTIONS.items() for parameter in parameters}
+    sections = {**SECTIONS, "search": SEARCH}
+    keys = {f"{section}.{parameter.name}" for section, parameters in sections.items() for parameter in parameters}
     assert set(LIMITS) - keys - {parameter.name for parameter in PLAIN} == {"split.folds", "split.repeats", "split.seed"}

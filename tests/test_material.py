@@ -11,7 +11,7 @@ from comp.errors import DataError, RunInterrupted
 from comp.events import Notice, StoreProgress
 from comp.manifest import load_manifest
 from comp.material import drop_bad, full_length, limit_rows, open_material, settle_workers, stoppable
-from comp.plan import open_run, plan_run
+from comp.plan import open_run, plan_run, reopen_run
 
 
 def make_plan(tiny, *sets, **options):
@@ -24,6 +24,21 @@ def test_folds_take_their_rows_and_full_takes_all(tiny):
     assert len(train) == len(held_out) == 30 and not set(train.ids) & set(held_out.ids)
     assert len(material.training_rows("full")) == 60 and material.held_out_rows("full") is None
     assert len(material.test) == 12 and material.test.targets == {}
+
+
+def test_images_are_stored_at_the_size_that_the_run_was_opened_with(tiny):
+    plan = make_plan(tiny, "augment=[{use: A.RandomResizedCrop}]", "image.predict_size=16")
+    file = plan.run.folder / "environment.json"
+    state = json.loads(file.read_text())
+    assert state["form"].pop("stored_px") == [23, 23]
+    # The last was opened by a comp that noted no size, and stored what training and prediction see.
+    for noted, stored in (({"stored_px": [23, 23]}, 23), ({"stored_px": [30, 30]}, 30), ({}, 16)):
+        file.write_text(json.dumps({**state, "form": {**state["form"], **noted}}))
+        tiny.events.clear()
+        material = open_material(reopen_run(plan), tiny.events.append, lambda: False)
+        assert material.train.store.form.size == material.test.store.form.size == (stored, stored)
+        said = [event.text for event in tiny.events if isinstance(event, Notice) and "though nothing sees more" in event.text]
+        assert len(said) == (stored != 16) and all(f"{stored} x {stored} px" in text for text in said)
 
 
 def test_debug_has_a_few_batches_of_each_fold(tiny):

@@ -13,7 +13,7 @@ from comp.errors import RunInterrupted, WorkspaceError
 from comp.manifest import load_manifest
 from comp.plan import plan_run
 from comp.predictions import read_predictions, read_raw
-from comp.run import choose_folds, shorten
+from comp.run import choose_folds, run_experiment, shorten
 
 LOSS = '''
 from torch import nn
@@ -322,3 +322,32 @@ def test_what_is_lost_by_an_interruption_is_said(tiny, monkeypatch):
         "interrupted; fold 0 starts anew, because an ensemble's own loop cannot be resumed; the rest is saved: "
         "`comp run exp001` goes on."
     )
+
+
+# ---- hours ---------------------------------------------------------------------------------------------------------------
+
+
+def test_when_the_hours_are_over_what_is_done_is_merged_and_the_command_goes_on(tiny, hours_over):
+    tiny.edit("experiments/exp001/manifest.yaml", "epochs: 1", "epochs: 3")
+
+    def dawdle(event) -> None:
+        tiny.events.append(event)
+        if type(event).__name__ == "EpochFinished" and event.fold == "1" and event.epoch == 0:
+            hours_over()
+
+    result = run_experiment(tiny.project, "exp001", emit=dawdle, max_hours=8.5)
+    assert not result.complete and result.scores["folds_done"] == ["0"]
+    assert (result.folder / "report.html").exists() and (result.folder / "fold1/last.ckpt").exists()
+    stopped, finished = [event for event in tiny.events if type(event).__name__ in ("RunStopped", "RunFinished")]
+    notice = tiny.events[-1]
+    assert stopped.why == "out of time" and not finished.complete
+    assert "hours are over; everything is saved: `comp run exp001 --max-hours 8.5` goes on" in notice.text
+    tiny.events.clear()
+    assert tiny.run().complete
+    assert [event.resumed_epoch for event in tiny.names("FoldStarted")] == [1]
+
+
+def test_hours_that_are_over_are_no_failure(tiny):
+    said = tiny.comp("run", "exp001", "--max-hours", "0.0000001")
+    assert said.code == 0 and "not complete yet" in said.out and "goes on where it stopped" in said.out
+    assert tiny.comp("run", "exp001", "--max-hours", "0").code == 2

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from comp.catalog import build_catalog
+from comp.domains import DOMAINS
 from comp.errors import PluginError
 from comp.signature import check_arguments, coerce, json_schema
 from comp.source import Plugin, read_source
@@ -112,6 +113,9 @@ def test_the_schema_for_editors() -> None:
     assert loss["focal"]["additionalProperties"] is False
     assert schema["properties"]["train"]["properties"]["precision"]["anyOf"][0] == {"enum": ["auto", "bf16", "16", "32", 16, 32]}
     assert schema["properties"]["stages"]["items"]["properties"]["loss"] == {"$ref": "#/properties/loss"}
+    search = schema["properties"]["search"]
+    assert search["properties"]["algorithm"]["anyOf"][0] == {"enum": ["random", "grid", "tpe", "hyperopt"]}
+    assert set(search["additionalProperties"]["properties"]) == {*DOMAINS, "step"}
     references = {
         value["$ref"].rpartition("/")[2]
         for value in walk(schema)

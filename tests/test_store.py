@@ -13,7 +13,8 @@ from PIL import Image
 
 from comp.errors import ImageError
 from comp.images import read_image, resize_image
-from comp.store import ImageStore, open_store
+from comp.store import open_store
+from comp.stored import ImageStore
 
 
 def make_images(root: Path, count: int = 5) -> list[str]:
@@ -25,7 +26,7 @@ def make_images(root: Path, count: int = 5) -> list[str]:
 
 
 def open_at(tmp_path: Path, refs: list[str], built: list[int] | None = None, **others: object) -> ImageStore:
-    """A store of 8 x 12 pixels; `built` receives a number for each chunk that had to be read."""
+    """A store of 8 x 12 pixels; `built` receives how many images were read, as often as that is told."""
     settings = {"read": None, "size": (8, 12), "fit": "squash", "channels": 3, "on_bad": "error"} | others
     note = None if built is None else lambda done, total: built.append(done)
     read, size, fit, channels, on_bad = (settings[key] for key in ("read", "size", "fit", "channels", "on_bad"))
@@ -37,7 +38,7 @@ def test_it_holds_every_image_at_its_position(tmp_path: Path) -> None:
     built: list[int] = []
     store = open_at(tmp_path, refs, built)
     assert store.pixels.shape == (70, 8, 12, 3) and len(store) == 70 and store.bad == {}
-    assert built == [32, 64, 70]
+    assert built == sorted(set(built)) and built[-1] == 70
     for position in (0, 33, 69):
         wanted = resize_image(read_image(tmp_path / "images" / refs[position]), (8, 12))
         assert np.array_equal(store.take(np.array([position]))[0], wanted)
@@ -55,13 +56,13 @@ def test_it_is_built_once_and_anew_only_when_something_changed(tmp_path: Path) -
     refs = make_images(tmp_path / "images")
     built: list[int] = []
     first = open_at(tmp_path, refs, built)
-    assert open_at(tmp_path, refs, built).folder == first.folder and len(built) == 1
+    assert open_at(tmp_path, refs, built).folder == first.folder and built.count(5) == 1
     for changed in ({"size": (9, 12)}, {"fit": "pad"}, {"channels": 1}):
         assert open_at(tmp_path, refs, built, **changed).folder != first.folder
-    assert len(built) == 4
+    assert built.count(5) == 4
     Image.new("RGB", (30, 20), (9, 9, 9)).save(tmp_path / "images" / "0.png")
     assert (open_at(tmp_path, refs, built).take(np.array([0])) == 9).all()
-    assert len(built) == 5
+    assert built.count(5) == 5
 
 
 def test_it_pickles_as_a_path(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_a_reader_of_the_datasets_own_fills_it(tmp_path: Path) -> None:
     store = open_at(tmp_path, ["7", "9"], built, read=read_number, channels=1)
     assert store.take(np.array([1, 0]))[:, 0, 0, 0].tolist() == [9, 7]
     open_at(tmp_path, ["7", "9"], built, read=read_number, channels=1)
-    assert len(built) == 1
+    assert built == [1, 2]
 
 
 def test_what_a_reader_reads_is_part_of_what_the_store_is_called_by(tmp_path: Path) -> None:

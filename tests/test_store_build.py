@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import comp.store_build
-from comp.errors import WorkspaceError
-from comp.store import ImageStore, open_store
+import comp.store
+import comp.store_source
+from comp.errors import ImageError, WorkspaceError
+from comp.store import open_store
+from comp.stored import ImageStore
 
 SLOW_BUILD = """
 import sys, time
 from pathlib import Path
-import comp.store_build
+import comp.store_source
 from comp.store import open_store
 
 root = Path(sys.argv[1])
-read_quickly = comp.store_build.read_image
+read_quickly = comp.store_source.read_image
 def read_slowly(*arguments):
     time.sleep(0.02)
     return read_quickly(*arguments)
-comp.store_build.read_image = read_slowly
+comp.store_source.read_image = read_slowly
 refs = sorted(path.name for path in (root / "images").iterdir())
 started = lambda done, total: print("building", done, flush=True)
 store = open_store(refs, root / "images", None, (8, 8), "squash", 3, root / "cache", "error", started, 1)
@@ -91,12 +93,60 @@ def test_a_record_without_its_pixels_is_no_store(tmp_path: Path) -> None:
     assert open_here(tmp_path, refs, []).take(np.array([2]))[0, 0, 0].tolist() == [2, 0, 0]
 
 
-def test_a_disk_without_room_is_said_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def open_mended(root: Path, refs: list[str], patch: pytest.MonkeyPatch, notices: list[str]) -> tuple[ImageStore, ImageStore]:
+    """A store of which an image could not be read, and what is opened when it can be."""
+    read = comp.store_source.read_image
+
+    def refuse(path: Path, *others: object) -> np.ndarray:
+        if path.name == refs[1]:
+            raise ImageError(f"{path}: permission denied")
+        return read(path, *others)
+
+    def open_now() -> ImageStore:
+        return open_store(refs, root / "images", None, (8, 8), "squash", 3, root / "cache", "mean", notice=notices.append)
+
+    with patch.context() as refusing:
+        refusing.setattr(comp.store_source, "read_image", refuse)
+        first = open_now()
+    assert set(first.bad) == {1}
+    patch.setenv("COMP_CACHE_GB", str(1.5 * len(refs) * 8 * 8 * 3 / 2**30))
+    return first, open_now()
+
+
+def test_a_better_store_takes_the_room_of_the_one_that_it_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refs, notices = make_images(tmp_path, 12), []
+    _, again = open_mended(tmp_path, refs, monkeypatch, notices)
+    assert again.stored and not again.bad and not notices
+    assert again.take(np.arange(12))[:, 0, 0, 0].tolist() == list(range(12))
+
+
+def test_a_store_stays_where_a_better_one_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refs, notices = make_images(tmp_path, 12), []
+    monkeypatch.setattr(comp.store, "reserve_store", refuse_second(comp.store.reserve_store))
+    first, again = open_mended(tmp_path, refs, monkeypatch, notices)
+    assert again.stored and set(again.bad) == {1}
+    [said] = notices
+    assert said.endswith("can be by now, but there is no room to store them: the disk has 0.0 MB free.")
+    assert np.array_equal(again.pixels, first.pixels)
+
+
+def refuse_second(reserve: Callable[..., str]) -> Callable[..., str]:
+    answers = iter(["", "the disk has 0.0 MB free"])
+    return lambda *given: next(answers) or reserve(*given)
+
+
+def test_a_disk_that_is_full_before_the_first_image_stores_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refs = make_images(tmp_path, 3)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2**30, 2**30, 0))
-    with pytest.raises(WorkspaceError, match=r"needs 0.0 GB in .*cache, where 0.0 GB are free"):
-        open_here(tmp_path, refs, [])
-    assert [path.name for path in (tmp_path / "cache").iterdir() if not path.name.startswith(".")] == []
+
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    notices: list[str] = []
+    store = open_here(tmp_path, refs, notices)
+    assert not store.stored and "the disk has filled up" in notices[0]
+    assert store.take(np.arange(3))[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert not list((tmp_path / "cache").glob("*.unfinished"))
 
 
 def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,13 +177,13 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
 def test_threads_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refs = make_images(tmp_path)
     seen: set[str] = set()
-    read = comp.store_build.read_image
+    read = comp.store_source.read_image
 
     def note(*arguments: object) -> np.ndarray:
         seen.add(threading.current_thread().name)
         time.sleep(0.001)
         return read(*arguments)
 
-    monkeypatch.setattr(comp.store_build, "read_image", note)
+    monkeypatch.setattr(comp.store_source, "read_image", note)
     open_store(refs, tmp_path / "images", None, (8, 8), "squash", 3, tmp_path / "cache", workers=3)
     assert len(seen) == 3

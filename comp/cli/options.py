@@ -85,3 +85,30 @@ def read_folds(ctx: click.Context, param: click.Parameter, value: str | None) ->
     if not all(part.isdecimal() for part in parts):
         raise click.BadParameter(f"'{value}' names no folds; wanted numbers from 0 on, as in 0,2")
     return sorted({int(part) for part in parts})
+
+
+def read_devices(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """`0,1,cpu` -> ("0", "1", "cpu"): numbers of GPUs, and `cpu`."""
+    if value is None:
+        return ()
+    parts = tuple(part.strip() for part in value.split(","))
+    if not all(part == "cpu" or part.isdecimal() for part in parts):
+        raise click.BadParameter(f"'{value}' names no devices; wanted numbers of GPUs, as in 0,1 (or cpu, as in cpu,cpu)")
+    return parts
+
+
+def check_address(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not ctx.params.get("on"):
+        raise click.BadParameter("an address is a cluster's; wanted --on ray beside it")
+    return value
+
+
+def cluster_options(function: F) -> F:
+    """`on` and `address`: on which cluster; None: on this machine, in the ordinary way."""
+    address = click.option(
+        "--address",
+        metavar="HOST:PORT",
+        callback=check_address,
+        help="A Ray cluster that runs (auto: on this machine); without it one is started here.",
+    )
+    return click.option("--on", type=click.Choice(["ray"]), is_eager=True, help="Work on a Ray cluster.")(address(function))

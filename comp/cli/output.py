@@ -17,6 +17,7 @@ import click
 if TYPE_CHECKING:
     from comp.report.live import LiveView
     from comp.report.plain import PlainView
+    from comp.report.search import SearchLiveView, SearchPlainView
 
 
 def print_json(value: Any) -> None:
@@ -61,6 +62,13 @@ def open_view(as_json: bool) -> LiveView | PlainView:
     from comp.report import choose_view
 
     return choose_view(sys.stderr if as_json else sys.stdout)
+
+
+def open_search_view(as_json: bool) -> SearchLiveView | SearchPlainView:
+    """The view of a search, on the same streams."""
+    from comp.report import choose_search_view
+
+    return choose_search_view(sys.stderr if as_json else sys.stdout)
 
 
 def relative(path: Path) -> str:

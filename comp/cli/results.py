@@ -112,15 +112,18 @@ def describe_ledger(entries: Sequence[Entry]) -> list[str]:
 )
 @json_option
 def board_command(on: str | None, as_json: bool) -> None:
-    """Compare all experiments.
+    """Compare all experiments, and their searches.
 
     Best first, by the competition's metric. Marks say what an experiment does otherwise than the competition.
     """
     from comp.board import collect_board, describe_board
     from comp.project import find_project
+    from comp.searched import collect_searches, describe_searches
 
-    rows = collect_board(find_project(), on)
+    project = find_project()
+    rows, searches = collect_board(project, on), collect_searches(project)
     if as_json:
-        print_json(rows)
+        print_json([*rows, *searches])
         return
-    print_lines(describe_board(rows))
+    below = describe_searches(searches)
+    print_lines([*describe_board(rows), *([""] if below else []), *below])

@@ -1,12 +1,24 @@
-"""`comp check`, `run`, `score` and `predict`: what trains, and what works on what was trained."""
+"""`comp check`, `run`, `merge`, `score` and `predict`: what trains, and what works on what was trained."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 
-from comp.cli.options import experiment_argument, json_option, read_folds, reference_argument, sets_option
+from comp.cli.options import (
+    argument,
+    cluster_options,
+    complete_experiments,
+    experiment_argument,
+    json_option,
+    read_devices,
+    read_folds,
+    reference_argument,
+    sets_option,
+)
 from comp.cli.output import open_view, print_json, print_lines, print_warnings, relative
 
 
@@ -35,34 +47,100 @@ def check_command(name: str, sets: tuple[str, ...], read_all: bool, as_json: boo
 
 
 @click.command("run")
-@experiment_argument
+@argument("names", "experiments, as in exp042", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_experiments)
 @click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Divide into K folds, whatever the manifest says.")
 @click.option("--only", callback=read_folds, metavar="0,2", help="Train these folds only, counted from 0.")
 @click.option("--full", is_flag=True, help="Afterwards train on all rows, too.")
 @sets_option
 @click.option("--debug", is_flag=True, help="The whole path on a handful of batches, kept apart from real runs.")
+@click.option(
+    "--gpus",
+    "devices",
+    callback=read_devices,
+    metavar="0,1",
+    help="Folds side by side, one at a time on each of these GPUs ('cpu,cpu': two on the CPU, which share its cores).",
+)
+@click.option("--on", type=click.Choice(["ray"]), help="Folds on a Ray cluster, all at once as far as there is room.")
+@click.option("--address", metavar="HOST:PORT", help="The cluster of --on ray; without it one is started on this machine.")
+@click.option("--ship", is_flag=True, help="Send the nodes what folds need, where they do not share the workspace's folder.")
+@click.option("--storage", metavar="URI", help="Where folds that were shipped are kept meanwhile, as in s3://bucket/runs.")
+@click.option(
+    "--max-hours",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="HOURS",
+    help="Save and end in time, with what is done merged; running again goes on.",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="First take over what a copy of the run, anywhere below this folder, has finished or begun.",
+)
 @json_option
 def run_command(
-    name: str, folds: int | None, only: list[int] | None, full: bool, sets: tuple[str, ...], debug: bool, as_json: bool
+    names: tuple[str, ...],
+    devices: tuple[str, ...],
+    on: str | None,
+    address: str | None,
+    ship: bool,
+    storage: str | None,
+    as_json: bool,
+    debug: bool,
+    **wishes: Any,
 ) -> None:
     """Train the folds that are not done yet, and score them.
 
-    Running again goes on where it stopped, or says that the run is complete. Ctrl-C saves first.
+    Running again goes on where it stopped, or says that the run is complete. Ctrl-C saves first. Of several experiments one
+    follows the other; with --gpus their folds share the devices.
     """
+    from comp.distribute import choose_train
     from comp.project import find_project
-    from comp.run import run_experiment
+    from comp.several import run_several
+
+    project = find_project()
+    train, options = choose_train(on, devices, {"address": address, "ship": ship, "storage": storage})
+    wishes |= {"place": "debug" if debug else "runs", "options": options}
+    with open_view(as_json) as view:
+        results = run_several(project, names, devices, train=train, emit=view, **wishes)
+    if as_json:
+        print_json(results[names[0]] if len(names) == 1 else results)
+        return
+    for name, result in results.items():
+        report = result.folder / "report.html"
+        click.echo(f"{relative(report)}" if report.exists() else relative(result.folder))
+        if result.complete and not debug:
+            click.echo(f"next: comp submit {name}")
+
+
+@click.command("merge")
+@argument(
+    "source",
+    "a copied run's folder, or a folder above some",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+)
+@argument("name", "the experiment that they are of; by default they say it", required=False, shell_complete=complete_experiments)
+@json_option
+def merge_command(source: Path, name: str | None, as_json: bool) -> None:
+    """Take over finished folds that were trained elsewhere, and score the run anew.
+
+    Their files are checked by the hashes that they were written with; what is here already stays as it is.
+    """
+    from comp.join import join_folder
+    from comp.project import find_project
+    from comp.report.tables import score_lines
 
     project = find_project()
     with open_view(as_json) as view:
-        place = "debug" if debug else "runs"
-        result = run_experiment(project, name, sets=sets, folds=folds, only=only, full=full, place=place, emit=view)
+        results = join_folder(project, source, name, view)
     if as_json:
-        print_json(result)
+        print_json(results)
         return
-    report = result.folder / "report.html"
-    click.echo(f"{relative(report)}" if report.exists() else relative(result.folder))
-    if result.complete and not debug:
-        click.echo(f"next: comp submit {name}")
+    for result in results:
+        if result.scores:
+            print_lines(
+                [*score_lines(result.scores), f"{relative(result.folder)}: folds {', '.join(result.scores['folds_done'])}"]
+            )
 
 
 @click.command("score")
@@ -119,20 +197,31 @@ def score_command(reference: str, metric: str | None, as_json: bool) -> None:
     metavar="PAGE",
     help="Also write an HTML page of some of the images with what is predicted for them.",
 )
+@cluster_options
 @json_option
 def predict_command(
-    reference: str, test: Path, sample: Path | None, out: Path, on_bad_image: str, pictures: Path | None, as_json: bool
+    reference: str,
+    test: Path,
+    sample: Path | None,
+    out: Path,
+    on_bad_image: str,
+    pictures: Path | None,
+    on: str | None,
+    address: str | None,
+    as_json: bool,
 ) -> None:
     """Predict images that were not there when the run was made.
 
-    Needs the run's weights only; neither the training images nor their tables are read.
+    Needs the run's weights only; neither the training images nor their tables are read. On a cluster the test rows are
+    divided over its nodes, which must see the workspace's folder.
     """
-    from comp.predict import predict_new
+    from comp.predict import gather_here, predict_new
     from comp.project import find_project
+    from comp.sharded import open_shards
 
     project = find_project()
-    with open_view(as_json) as view:
-        summary = predict_new(project, reference, test, sample, out, on_bad_image, view, pictures)
+    with open_view(as_json) as view, open_shards(address, view) if on else nullcontext(gather_here) as gather:
+        summary = predict_new(project, reference, test, sample, out, on_bad_image, view, pictures, gather)
     if as_json:
         print_json(summary)
         return

@@ -79,7 +79,7 @@ def describe_conclusions(report: InitReport) -> list[str]:
     "source",
     metavar="OTHER",
     shell_complete=complete_experiments,
-    help="Extend another experiment, a run of it (NAME@DIGEST) or an example.",
+    help="Extend another experiment, a run of it (NAME@DIGEST), a trial of its searches (NAME/best, NAME/t0017) or an example.",
 )
 @sets_option
 @json_option

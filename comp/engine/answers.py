@@ -13,7 +13,9 @@ from torch import nn
 from comp.api import ImageSpec, Link, View
 from comp.engine.losses import build_losses
 from comp.engine.predict import plan_batch, predict_views
+from comp.engine.ranks import Ranks
 from comp.engine.rows import Rows
+from comp.errors import RunInterrupted
 from comp.events import Emit, PredictionProgress
 from comp.manifest import Manifest
 from comp.predictions import link_outputs
@@ -29,13 +31,17 @@ Validated = tuple[float | None, dict[str, float], np.ndarray | None]
 
 
 class Answers:
-    """Predicts for one fold; its losses are those of the last stage, whose links say what raw outputs mean."""
+    """Predicts for one fold; its losses are those of the last stage, whose links say what raw outputs mean.
+
+    `stop` is asked between batches: RunInterrupted ends a prediction, which is then made anew.
+    """
 
     def __init__(self, job: FoldJob, fabric: Fabric, emit: Emit) -> None:
-        self.job, self.fabric, self.emit = job, fabric, emit
+        self.job, self.fabric, self.emit, self.ranks = job, fabric, emit, Ranks(fabric)
         last = job.manifest.stages[-1]
         self.losses = build_losses(job.manifest.catalog, last["loss"], job.task, job.train.targets, torch.device("cpu"))
         self.batch = plan_batch(job.manifest, job.image)
+        self.stop = job.stop
 
     @property
     def links(self) -> Mapping[str, Link]:
@@ -43,9 +49,16 @@ class Answers:
 
     def predict(self, network: nn.Module, rows: Rows, views: Mapping[str, View | None], what: str) -> dict[str, np.ndarray]:
         def progress(done: int, total: int) -> None:
-            self.emit(PredictionProgress(self.job.fold, what, done, total))
+            whole = min(done * self.ranks.count, len(rows))
+            self.emit(PredictionProgress(self.job.fold, what, whole, len(rows)))
+            if whole < len(rows) and self.stop():
+                raise RunInterrupted("stopped")
 
-        return predict_views(network, self.fabric, rows, views, self.batch, progress)
+        def ask(own: Rows) -> dict[str, np.ndarray]:
+            return predict_views(network, self.fabric, own, views, self.batch, progress)
+
+        self.ranks.align(network)
+        return self.ranks.predict(rows, self.batch.rows, ask)
 
     def validate(self, network: nn.Module, features: StoredFeatures | None = None) -> Validated:
         """The held-out rows' plain view; nothing where there are none (`full`). `features`: those of the network's backbone."""
@@ -56,12 +69,17 @@ class Answers:
             outputs = features.answer(network, held_out, self.batch.size)
         else:
             outputs = self.predict(network, held_out, {PLAIN: None}, "held-out")[PLAIN]
+        return *self.ranks.agree(lambda: self.judge(outputs)), outputs
+
+    def judge(self, outputs: np.ndarray) -> tuple[float, dict[str, float]]:
+        """Loss and scores of the held-out rows' raw outputs."""
+        held_out = self.job.held_out
         targets = {name: torch.as_tensor(values) for name, values in held_out.targets.items()}
         losses = self.losses(torch.as_tensor(outputs), targets)
         loss = float(torch.stack([part.double().mean() for part in losses.values()]).mean())
         probabilities = link_outputs(outputs, self.job.task, self.links)
         name = self.job.manifest.values["metric"]["use"]
-        return loss, score_rows(self.job.task.scored, name, self.job.metrics, held_out.targets, probabilities), outputs
+        return loss, score_rows(self.job.task.scored, name, self.job.metrics, held_out.targets, probabilities)
 
     def orient(self, scores: Mapping[str, float]) -> float | None:
         """The deciding score, such that greater is better; None without one."""

@@ -6,16 +6,18 @@ last.ckpt is plain data and tensors, read with weights_only; it lives while the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import nn
 
-from comp.errors import FormatError, WeightsError
+from comp.errors import FormatError, RunError, WeightsError
 
 FORMAT = 1
 
@@ -50,13 +52,38 @@ class Progress:
 
 
 def save_checkpoint(path: Path, progress: Progress, states: Mapping[str, Any]) -> None:
-    """Write a resumable state in one step: a killed process leaves the old file or the new one, never half of one."""
+    """Write a resumable state in one step: a killed process leaves the old file or the new one, never half of one.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written; the old file is still there.
+    """
+    with write_beside(path) as temporary:
+        with open(temporary, "wb") as file:
+            torch.save({"format": FORMAT, "progress": asdict(progress), **states}, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def write_beside(path: Path) -> Iterator[Path]:
+    """The name to write a file under, which becomes `path` at the end.
+
+    Raises:
+        RunError: it could not be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        torch.save({"format": FORMAT, "progress": asdict(progress), **states}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        # torch says where its own writer stands; why nothing could be written is what it was handling then.
+        reason = error.__context__ if isinstance(error, RuntimeError) else error
+        if not isinstance(reason, (OSError, safetensors.SafetensorError)):
+            raise
+        why = getattr(reason, "strerror", None) or reason
+        raise RunError(f"{path} cannot be written: {why}. What was saved before is kept: the same command goes on.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]] | None:
@@ -83,12 +110,16 @@ def copy_state(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
-    """Write weights as safetensors, in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    safetensors.torch.save_file({name: value.contiguous() for name, value in state.items()}, temporary, {"format": str(FORMAT)})
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """Write weights as safetensors, in one step.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written.
+    """
+    with write_beside(path) as temporary:
+        whole = {name: value.contiguous() for name, value in state.items()}
+        safetensors.torch.save_file(whole, temporary, {"format": str(FORMAT)})
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +22,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from comp.ahead import read_ahead
 from comp.engine.augment import Augmenter
 from comp.engine.randomness import Part, hash_key
 from comp.errors import CompError, RunError
 from comp.images import Size, resize_image
-from comp.store import ImageStore
+from comp.stored import ImageStore
 
 Chunk = tuple[np.ndarray, np.ndarray, int]
 """One batch to be made: rows (B,), how often each came before in the epoch (B,), and the epoch's key."""
@@ -69,7 +71,7 @@ class TrainLoader:
         self._loader = self._start_workers(start_method) if workers else None
 
     def epoch(
-        self, order: np.ndarray, key: tuple[Part, ...], start_batch: int = 0
+        self, order: np.ndarray, key: tuple[Part, ...], start_batch: int = 0, every: int = 1
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The batches of one epoch, from `start_batch` on.
 
@@ -77,6 +79,7 @@ class TrainLoader:
             order: (M,) int64 positions among the training rows; a row may come several times.
             key: what the epoch's augmentation is drawn from, such as (seed, fold, stage, epoch).
             start_batch: how many batches to leave out; those that follow are what they would have been.
+            every: give only every so many-th of those.
 
         Yields:
             images (B, height, width, C) uint8, and rows (B,) int64: positions among the training rows.
@@ -87,7 +90,7 @@ class TrainLoader:
         order = np.array(order, np.int64)
         epoch_key = int.from_bytes(hash_key(*key)[:8], "little")
         times = count_repeats(order)
-        starts = range(start_batch * self.batch_size, len(order), self.batch_size)
+        starts = range(start_batch * self.batch_size, len(order), every * self.batch_size)
         chunks = [(order[start : start + self.batch_size], times[start : start + self.batch_size], epoch_key) for start in starts]
         return self._work_here(chunks) if self._loader is None else self._ask_workers(chunks)
 
@@ -140,12 +143,23 @@ class TrainLoader:
 def iterate_images(
     store: ImageStore, positions: np.ndarray, batch_size: int, size: Size | None = None
 ) -> Iterator[torch.Tensor]:
-    """Images for prediction, in the order of `positions`: (B, H, W, C) uint8, in the store's size or resized to `size`."""
-    for start in range(0, len(positions), batch_size):
-        images = store.take(positions[start : start + batch_size])
+    """Images for prediction, in the order of `positions`: (B, H, W, C) uint8, in the store's size or resized to `size`.
+
+    Where a GPU computes, the next batch is made meanwhile; a CPU's cores are the model's.
+    """
+
+    def make(chosen: np.ndarray) -> torch.Tensor:
+        images = store.take(chosen)
         if size is not None and size != store.form.size:
             images = np.stack([resize_image(image, size) for image in images])
-        yield torch.from_numpy(images)
+        return torch.from_numpy(images)
+
+    chunks = [positions[start : start + batch_size] for start in range(0, len(positions), batch_size)]
+    if not torch.cuda.is_available():
+        yield from map(make, chunks)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        yield from read_ahead(make, chunks, thread, 1)
 
 
 def count_repeats(order: np.ndarray) -> np.ndarray:

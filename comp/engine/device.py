@@ -16,14 +16,18 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.strategies import Strategy
 
 from comp.errors import CompError
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-def open_device(train: Mapping[str, Any]) -> Fabric:
-    """A Fabric for one device, as the manifest's `train` asks (`precision`, `threads`, `deterministic`).
+def open_device(train: Mapping[str, Any], strategy: Strategy | None = None) -> Fabric:
+    """A Fabric as the manifest's `train` asks (`precision`, `threads`, `deterministic`).
+
+    Args:
+        strategy: how this process and others share `train.devices`; None: it is alone on one device.
 
     Raises:
         CompError: fp16 was asked for on a device that has no loss scaler (a CPU).
@@ -45,7 +49,23 @@ def open_device(train: Mapping[str, Any]) -> Fabric:
         raise CompError(f"train.precision: 16 needs a CUDA device, and this machine trains on {kind}; use auto, 32 or bf16.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Fabric(accelerator={"cuda": "cuda", "mps": "mps"}.get(kind, "cpu"), devices=1, precision=precision)
+        accelerator = {"cuda": "cuda", "mps": "mps"}.get(kind, "cpu")
+        if strategy is None:
+            return Fabric(accelerator=accelerator, devices=1, precision=precision)
+        return Fabric(accelerator=accelerator, devices=train["devices"], precision=precision, strategy=strategy)
+
+
+def demand_devices(train: Mapping[str, Any]) -> None:
+    """Raises CompError: this machine has fewer devices than `train.devices`, or batch norm is to be synchronised off GPUs."""
+    wanted, kind = train["devices"], device_kind()
+    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, os.cpu_count() or 1)
+    if wanted > max(1, there):
+        has = {"cuda": "GPU", "mps": "GPU"}.get(kind, "CPU core") + ("" if there == 1 else "s")
+        has += "" if kind in ("cuda", "mps") else ", and no GPU"
+        same = f"--set train.devices=1 --set train.accumulate={wanted * train['accumulate']}"
+        raise CompError(f"train.devices: {wanted}, and this machine has {there} {has}; `{same}` makes the same updates on one.")
+    if train["sync_batch_norm"] and kind != "cuda":
+        raise CompError(f"train.sync_batch_norm needs CUDA devices, and this machine trains on {kind}; leave it out.")
 
 
 @contextmanager
@@ -80,11 +100,13 @@ def settle_precision(asked: str, kind: str) -> str:
     return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "16"
 
 
-def describe_device(fabric: Fabric) -> str:
-    """As people name it: the GPU's name, or the CPU with its number of threads."""
-    if fabric.device.type == "cuda":
-        return torch.cuda.get_device_name(fabric.device)
-    return f"{fabric.device.type}, {torch.get_num_threads()} threads"
+def describe_device(fabric: Fabric, devices: int = 1) -> str:
+    """As people name it: the GPU's name, or the CPU with its number of threads. `devices`: how many of them share a fold."""
+    on_gpu = fabric.device.type == "cuda"
+    name = torch.cuda.get_device_name(fabric.device) if on_gpu else fabric.device.type
+    if devices > 1:
+        return f"{devices} x {name}"
+    return name if on_gpu else f"{name}, {torch.get_num_threads()} threads"
 
 
 def free_memory() -> None:
@@ -104,6 +126,7 @@ def renew_scaler(fabric: Fabric) -> None:
     precision = fabric.strategy.precision
     if is_mixed(fabric) and precision.scaler is not None:
         precision.scaler = torch.amp.GradScaler(fabric.device.type)
+        precision.scaler.scale(torch.zeros(1, device=fabric.device))  # a rank may step before it has had a loss to scale
 
 
 def seed_torch(seed: int, device: torch.device) -> None:

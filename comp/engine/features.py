@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from comp import __version__
+from comp.cache import make_room, room_lock
 from comp.engine.data import iterate_images
 from comp.engine.joined import JoinedStore
 from comp.engine.network import Network
@@ -28,7 +29,7 @@ from comp.events import PredictionProgress
 from comp.images import Size
 from comp.manifest import Manifest
 from comp.project import atomic_write, hash_json
-from comp.store import ImageStore
+from comp.stored import ImageStore
 
 FORMAT = 1
 ROWS = 64  # at a time; always as many, because other batches may give other last bits
@@ -46,6 +47,7 @@ class StoredFeatures:
 
     def __init__(self, stage: Stage, made_by: list[Any], tell: Callable[[int, int], None], stop: Callable[[], bool]) -> None:
         self.network, self.fabric, self.tell, self.stop = stage.network, stage.fabric, tell, stop
+        self.ranks = stage.ranks
         self.key = [FORMAT, made_by, identify_backbone(stage.network), self.fabric.strategy.precision.precision]
         self.key += [self.fabric.device.type, version("torch"), version("timm")]
         self.known: dict[tuple[Path, Size], np.ndarray] = {}
@@ -68,13 +70,21 @@ class StoredFeatures:
         """(stored images, F) float32, from the file or worked out now."""
         if (store.folder, size) not in self.known:
             file = store.folder / f"features-{hash_json([*self.key, size])[:16]}.npy"
-            if not file.exists():
-                features = self.work_out(store, size)
-                data = io.BytesIO()
-                np.save(data, features)
-                atomic_write(file, data.getvalue())
-            self.known[store.folder, size] = np.load(file, allow_pickle=False)
+            unwritten = self.ranks.agree(lambda: self.write(file, store, size))
+            self.known[store.folder, size] = np.load(file, allow_pickle=False) if unwritten is None else unwritten
         return self.known[store.folder, size]
+
+    def write(self, file: Path, store: ImageStore, size: Size) -> np.ndarray | None:
+        """Write the file, unless it is there. Returns what stands in it instead where the cache has no room."""
+        if file.exists():
+            return None
+        features, data = self.work_out(store, size), io.BytesIO()
+        np.save(data, features)
+        with room_lock(store.folder.parent):
+            if make_room(store.folder.parent, data.tell(), keep=store.folder.name):
+                return features
+            atomic_write(file, data.getvalue())
+        return None
 
     def work_out(self, store: ImageStore, size: Size) -> np.ndarray:
         self.network.backbone.eval()
@@ -90,11 +100,11 @@ class StoredFeatures:
         return np.concatenate(parts)
 
     def batches(
-        self, rows: Rows, size: Size, order: np.ndarray, batch_size: int, start: int
+        self, rows: Rows, size: Size, order: np.ndarray, batch_size: int, start: int, every: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """What TrainLoader.epoch gives, features (B, F) in place of images."""
         features = self.of(rows, size)
-        for at in range(start * batch_size, len(order), batch_size):
+        for at in range(start * batch_size, len(order), every * batch_size):
             chosen = order[at : at + batch_size]
             yield torch.from_numpy(features[chosen]), torch.from_numpy(chosen)
 

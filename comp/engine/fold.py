@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,25 +16,26 @@ import torch
 from lightning_fabric import Fabric
 
 from comp.engine.answers import Answers, build_views
-from comp.engine.checkpoint import Progress, copy_state, load_checkpoint, load_initial, save_checkpoint, save_weights
+from comp.engine.checkpoint import Progress, copy_state, load_checkpoint, save_checkpoint, save_weights
+from comp.engine.context import StageContext
 from comp.engine.drawings import draw_reconstructions
 from comp.engine.ensembles import fit_ensemble
 from comp.engine.features import open_features
 from comp.engine.gather import Gathering
-from comp.engine.job import FoldJob
+from comp.engine.initial import build_initial
+from comp.engine.job import FoldJob, encode_job
 from comp.engine.lessons import gather_rows
-from comp.engine.losses import count_classes
-from comp.engine.network import ClassCounts, Network, build_network
 from comp.engine.predict import fit_head
+from comp.engine.ranks import Ranks
 from comp.engine.samples import watch_stage
-from comp.engine.sizes import plan_stage_image, without_weights
-from comp.engine.stage import Stage, StageContext
-from comp.engine.tabular import TableEncoder, encode_rows, fit_encoder, write_encoder
+from comp.engine.sizes import plan_stage_image
+from comp.engine.stage import Stage
+from comp.engine.tabular import fit_encoder, write_encoder
 from comp.errors import PluginError, RunError, RunInterrupted
 from comp.events import Emit, EpochFinished, FoldFinished, FoldStarted, Notice, StageStarted
 from comp.predictions import write_raw
 from comp.project import atomic_write
-from comp.runs import FORMAT
+from comp.runs import FORMAT, hash_files
 from comp.views import PLAIN
 
 CHECKPOINT_EVERY_S = 10.0
@@ -63,7 +63,7 @@ class FoldTraining:
     """One fold while it trains."""
 
     def __init__(self, job: FoldJob, fabric: Fabric, emit: Emit) -> None:
-        self.job, self.fabric, self.emit = job, fabric, emit
+        self.job, self.fabric, self.emit, self.ranks = job, fabric, emit, Ranks(fabric)
         self.values = job.manifest.values
         self.stages = job.manifest.stages
         self.epochs = sum(stage["epochs"] for stage in self.stages)
@@ -72,26 +72,14 @@ class FoldTraining:
         self.encoder = fit_encoder([rows.columns for rows in (job.train, job.held_out, job.test) if rows is not None])
         self.job = job = encode_job(job, self.encoder)
         self.answers = Answers(job, fabric, emit)
-        self.network = fabric.to_device(self.build())
-        self.network.to(memory_format=torch.channels_last)
+        self.network = build_initial(job, self.key, self.encoder.width if self.encoder else 0, fabric, emit)
         self.progress, self.saved = load_checkpoint(self.checkpoint, fabric.device) or (Progress(), None)
         self.best_state: dict[str, torch.Tensor] | None = self.saved["best"] if self.saved else None
         self.gathering = Gathering(job, self.epochs, self.saved)
+        self.saved_epochs = len(self.progress.history)
         self.last_outputs: np.ndarray | None = None
         self.started, self.saved_at = time.monotonic() - self.progress.elapsed_s, time.monotonic()
         emit(FoldStarted(job.fold, len(job.train), len(job.held_out or ()), len(self.progress.history)))
-
-    def build(self) -> Network:
-        """The manifest's network; where weights are given to start from, with those."""
-        job, values = self.job, self.values
-        if job.init:
-            values = {**values, "model": without_weights(values["model"])}
-        counts = ClassCounts(count_classes(job.task, job.train.targets), len(job.train))
-        width = self.encoder.width if self.encoder else 0
-        network = build_network(job.manifest.catalog, values, job.task, job.image, counts, self.key, width)
-        if job.init:
-            load_initial(network, job.init, lambda text: self.emit(Notice(f"fold {job.fold}: {text}")))
-        return network
 
     # -- stages ----------------------------------------------------------------------------------------------------------
 
@@ -112,9 +100,12 @@ class FoldTraining:
             samples = watch_stage(self.job.folder, stage)
             while not self.is_over(stage):
                 self.run_epoch(stage)
-            samples.write()
-            shown = self.job.held_out or self.job.train
-            draw_reconstructions(stage.predictor, self.fabric, shown, self.job.image.size, self.job.folder)
+            if self.saved_epochs < len(self.progress.history):
+                self.save(stage)  # from here on predictions are made, for as long as there are rows: nobody trains this twice
+            if self.ranks.leads:
+                samples.write()
+                shown = self.job.held_out or self.job.train
+                draw_reconstructions(stage.predictor, self.fabric, shown, self.job.image.size, self.job.folder)
             if index == len(self.stages) - 1 or self.ended():
                 # A fold that goes on after its last epoch predicts from images, which gives other last bits than stored features.
                 self.last_outputs = self.gathering.finish(stage, self.answers, None if stage.features else self.last_outputs)
@@ -131,6 +122,7 @@ class FoldTraining:
             samples = watch_stage(self.job.folder, stage)
             self.network, passes = fit_ensemble(self.job, self.fabric, stage, self.emit, samples)
             samples.write()
+            self.answers.stop = lambda: False  # what is trained by now cannot be saved: the sooner it is whole the better
             loss, scores, self.last_outputs = self.answers.validate(self.network)
             self.progress.history = passes.finish(loss, scores)
         finally:
@@ -158,6 +150,7 @@ class FoldTraining:
         others = {"held_out": job.held_out, "test": job.test}
         objective = catalog.build("objective", stage["objective"], task=job.task)
         rows = gather_rows(objective, job.train, others, job.task, job.teach, job.fold, self.emit)
+        self.ranks.align(self.network)
         opened = Stage(context, self.network, self.fabric, rows)
         opened.features = open_features(opened, job.manifest, job.image.predict_size)
         self.emit(StageStarted(job.fold, stage["name"], stage["epochs"], opened.batches))
@@ -167,11 +160,11 @@ class FoldTraining:
         started, skipped = time.monotonic(), self.progress.rows
         try:
             stage.train_epoch(self.progress)
-        except RunInterrupted:
+            trained_s = time.monotonic() - started
+            self.finish_epoch(stage, (self.progress.rows - skipped) / max(trained_s, 1e-9))
+        except RunInterrupted:  # in the validation, too: an epoch without a batch left goes on with that
             self.save(stage)
             raise
-        trained_s = time.monotonic() - started
-        self.finish_epoch(stage, (self.progress.rows - skipped) / max(trained_s, 1e-9))
 
     def is_over(self, stage: Stage) -> bool:
         """Whether the stage has had its epochs, or the held-out score has not risen for as long as it may."""
@@ -227,31 +220,35 @@ class FoldTraining:
     # -- what is written -------------------------------------------------------------------------------------------------
 
     def save(self, stage: Stage) -> None:
+        if not self.ranks.leads:
+            return
         self.progress.elapsed_s = time.monotonic() - self.started
         states = {**stage.states(), "best": self.best_state, "gathered": self.gathering.state()}
         save_checkpoint(self.checkpoint, self.progress, states)
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_epochs = time.monotonic(), len(self.progress.history)
 
     def finish(self) -> dict[str, Any]:
-        """Write weights, raw predictions and fold.json; last.ckpt goes."""
+        """Write weights, raw predictions and fold.json; last.ckpt goes. {} on ranks that write nothing."""
         job, progress = self.job, self.progress
         select = self.stages[-1]["train"]["select"]
         last_epoch = progress.history[-1]["epoch"]
         has_best = self.best_state is not None and progress.best_epoch != last_epoch
         use_best = select == "best" and has_best
         if has_best:
-            save_weights(job.folder / "best.safetensors", self.best_state)
+            self.keep("best.safetensors", self.best_state)
         if use_best:
-            save_weights(job.folder / "last.safetensors", copy_state(self.network))
+            self.keep("last.safetensors", copy_state(self.network))
             self.network.load_state_dict(self.best_state)
             self.last_outputs = None
         scores = self.gathering.scores or self.history_scores(progress.best_epoch if use_best else last_epoch)
-        if fit_head(self.network, self.fabric, job.train, self.answers.batch):
+        if fit_head(self.network, self.fabric, job.train, self.answers.batch, self.ranks.ask_together(self.answers.stop)):
             _, scores, self.last_outputs = self.answers.validate(self.network)
-        save_weights(job.folder / ("best.safetensors" if use_best else "last.safetensors"), copy_state(self.network))
+        self.keep("best.safetensors" if use_best else "last.safetensors", copy_state(self.network))
+        self.write_predictions()
+        if not self.ranks.leads:
+            return {}
         if self.encoder:
             write_encoder(job.folder, self.encoder)
-        self.write_predictions()
         record = {
             "format": FORMAT,
             "fold": job.fold,
@@ -267,11 +264,16 @@ class FoldTraining:
             "links": dict(self.answers.links),
             "elapsed_s": round(time.monotonic() - self.started, 3),
             **self.gathering.record(),
+            "files": hash_files(job.folder),
         }
         atomic_write(job.folder / "fold.json", json.dumps(record, indent=2))
         self.checkpoint.unlink(missing_ok=True)
         self.emit(FoldFinished(job.fold, scores, progress.best_epoch, record["elapsed_s"]))
         return record
+
+    def keep(self, name: str, state: dict[str, torch.Tensor]) -> None:
+        if self.ranks.leads:
+            save_weights(self.job.folder / name, state)
 
     def history_scores(self, epoch: int) -> dict[str, float]:
         return next((record["scores"] for record in self.progress.history if record["epoch"] == epoch), {})
@@ -290,11 +292,6 @@ class FoldTraining:
             if wanted:
                 found.update(self.answers.predict(self.network, rows, wanted, what))
             path = job.folder / ("oof.parquet" if what == "held-out" else "test.parquet")
-            path.unlink(missing_ok=True)  # of a process that was killed in here: these weights may differ from its own
-            write_raw(path, job.task, rows.ids, rows.row_ids, found, self.key[0], self.answers.links)
-
-
-def encode_job(job: FoldJob, encoder: TableEncoder | None) -> FoldJob:
-    """The job with the rows' own columns turned into features."""
-    rows = {name: encode_rows(getattr(job, name), encoder) for name in ("train", "held_out", "test")}
-    return replace(job, **rows) if encoder else job
+            if self.ranks.leads:
+                path.unlink(missing_ok=True)  # of a process that was killed in here: these weights may differ from its own
+                write_raw(path, job.task, rows.ids, rows.row_ids, found, self.key[0], self.answers.links)

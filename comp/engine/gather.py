@@ -15,6 +15,7 @@ from comp.engine.answers import Answers
 from comp.engine.checkpoint import copy_state
 from comp.engine.job import FoldJob
 from comp.engine.stage import Stage
+from comp.errors import RunInterrupted
 from comp.events import Notice
 
 Weights = dict[str, torch.Tensor]
@@ -111,8 +112,11 @@ def renew_norms(network: nn.Module, stage: Stage) -> None:
         norm.momentum = None  # torch's word for a plain mean over batches
         norm.train()
     epochs = stage.context.stage["epochs"]  # the pass after the last
+    stop = stage.ranks.ask_together(stage.context.stop)
     with stage.fabric.autocast():
         for images, rows in stage.loader.epoch(stage.draw_order(epochs), (*stage.context.key, epochs)):
+            if stop():
+                raise RunInterrupted("stopped")
             batch = stage.make_batch(images, rows)
             network(batch.images, batch.table)
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from comp.api import ImageSpec, Metric, Task
 from comp.engine.lessons import Teach
 from comp.engine.rows import Rows
+from comp.engine.tabular import TableEncoder, encode_rows
 from comp.manifest import Manifest
 
 
@@ -47,3 +48,9 @@ class FoldJob:
     stop: Callable[[], bool]
     init: Path | None = None
     teach: Teach = teach_nothing
+
+
+def encode_job(job: FoldJob, encoder: TableEncoder | None) -> FoldJob:
+    """The job with the rows' own columns turned into features."""
+    rows = {name: encode_rows(getattr(job, name), encoder) for name in ("train", "held_out", "test")}
+    return replace(job, **rows) if encoder else job

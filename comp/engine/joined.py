@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import starmap
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from comp.engine.rows import Rows
-from comp.store import ImageStore
+from comp.stored import ImageStore
 
 
 class JoinedStore:
@@ -33,11 +32,9 @@ class JoinedStore:
     def pictures(self, positions: np.ndarray) -> Iterator[np.ndarray]:
         """(n,) positions -> each (H, W, C) uint8, not copied."""
         which = np.searchsorted(self.starts, positions, side="right") - 1
-        places = zip(which.tolist(), (positions - self.starts[which]).tolist(), strict=True)
-        return starmap(self._picture, places)
-
-    def _picture(self, store: int, position: int) -> np.ndarray:
-        return next(iter(self.stores[store].pictures(np.array([position]))))
+        # Each store is asked once for all of its own: one that reads ahead then can.
+        streams = [iter(store.pictures(positions[which == at] - self.starts[at])) for at, store in enumerate(self.stores)]
+        return map(next, map(streams.__getitem__, which.tolist()))
 
 
 def join_rows(parts: Sequence[Rows]) -> Rows:

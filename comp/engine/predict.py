@@ -14,7 +14,7 @@ from comp.api import ImageSpec, View
 from comp.engine.data import iterate_images
 from comp.engine.device import free_memory
 from comp.engine.rows import Rows
-from comp.errors import RunError
+from comp.errors import RunError, RunInterrupted
 from comp.manifest import Manifest
 
 
@@ -86,10 +86,13 @@ def predict_once(
         return {name: torch.cat(parts).cpu().numpy() for name, parts in found.items()}
 
 
-def fit_head(network: nn.Module, fabric: Fabric, rows: Rows, batch: PredictBatch) -> bool:
+def fit_head(network: nn.Module, fabric: Fabric, rows: Rows, batch: PredictBatch, stop: Callable[[], bool]) -> bool:
     """Let a head that keeps something of the training rows (a gallery of neighbours) have their features.
 
     False: it has no `fit`.
+
+    Raises:
+        RunInterrupted: a stop was asked for between two batches.
     """
     fit = getattr(getattr(network, "head", None), "fit", None)
     if fit is None:
@@ -99,6 +102,8 @@ def fit_head(network: nn.Module, fabric: Fabric, rows: Rows, batch: PredictBatch
     parts: list[torch.Tensor] = []
     with torch.no_grad(), fabric.autocast():
         for images in iterate_images(rows.store, rows.positions, batch.rows, batch.size):
+            if stop():
+                raise RunInterrupted("stopped")
             start = sum(map(len, parts))
             own = None if table is None else table[start : start + len(images)]
             parts.append(network.encode(network.prepare(images.to(fabric.device)), own).float())

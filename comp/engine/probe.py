@@ -14,13 +14,14 @@ from lightning_fabric import Fabric
 
 from comp.api import ImageSpec, Task
 from comp.engine.checkpoint import Progress
+from comp.engine.context import StageContext
 from comp.engine.lessons import pretend_lessons
 from comp.engine.losses import count_classes
 from comp.engine.network import ClassCounts, build_network, enter_training
 from comp.engine.predict import PredictBatch, predict_views
 from comp.engine.rows import Rows
 from comp.engine.sizes import plan_stage_image
-from comp.engine.stage import LOSS, Stage, StageContext
+from comp.engine.stage import LOSS, Stage
 from comp.engine.tabular import encode_rows, fit_encoder
 from comp.manifest import Manifest
 from comp.views import PLAIN

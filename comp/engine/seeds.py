@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ from lightning_fabric import Fabric
 
 from comp.engine.fold import train_fold
 from comp.engine.job import FoldJob
+from comp.engine.ranks import Ranks
 from comp.events import Emit, Event, FoldFinished, Notice
 from comp.predictions import read_raw, write_raw
 from comp.project import atomic_write
-from comp.runs import read_fold, seed_folder
+from comp.runs import hash_files, read_fold, seed_folder
 
 
 def train_seeds(job: FoldJob, fabric: Fabric, emit: Emit) -> dict[str, Any]:
-    """Train a fold with every seed of the manifest (one, or `seeds`). Returns what fold.json holds.
+    """Train a fold with every seed of the manifest (one, or `seeds`). Returns what fold.json holds ({} on ranks without a say).
 
     With several, each leaves a folder of its own within the fold's (seed0, ...); those that are complete are kept.
 
@@ -31,19 +33,21 @@ def train_seeds(job: FoldJob, fabric: Fabric, emit: Emit) -> dict[str, Any]:
     seeds = job.manifest.values["seeds"]
     if not seeds:
         return train_fold(job, fabric, emit)
-    records = []
+    records, ranks = [], Ranks(fabric)
     for seed in seeds:
         manifest = job.manifest.with_values({"seed": seed, "seeds": None})
         folder = seed_folder(job.folder, seed)
         part = replace(job, manifest=manifest, folder=folder, init=job.init)
         folder.mkdir(parents=True, exist_ok=True)
-        record = read_fold(folder)
+        record = ranks.agree(partial(read_fold, folder))
         if record is None:
             emit(Notice(f"fold {job.fold}: seed {seed}"))
             record = train_fold(part, fabric, withhold_end(emit))
         records.append(record)
+    if not ranks.leads:
+        return {}
     gather_predictions(job, seeds)
-    record = {**records[0], **join_records(seeds, records)}
+    record = {**records[0], **join_records(seeds, records), "files": hash_files(job.folder)}
     atomic_write(job.folder / "fold.json", json.dumps(record, indent=2))
     emit(FoldFinished(job.fold, record["scores"], record["best_epoch"], record["elapsed_s"]))
     return record

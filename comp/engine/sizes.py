@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,15 @@ PRETRAINED_CHANNELS = 3
 """Pretrained weights were made for colours; a grey image becomes three equal ones."""
 
 PRESETS_THAT_CROP = ("light", "medium", "heavy")
+
+LEAST_MARGIN = 1.14
+"""Of the stored size over all that see the images: less than this is not worth resizing each image for each prediction."""
+
+FIXED_CROP = 256 / 224
+"""How much larger an image is than the pieces of the training size that are cut out of it, by old custom."""
+
+ALBUMENTATIONS_SCALE = (0.08, 1.0)
+"""What A.RandomResizedCrop draws the share of the area from, unless told."""
 
 
 def plan_image(manifest: Manifest, task: Task, channels: int) -> ImageSpec:
@@ -51,9 +61,58 @@ def plan_stage_image(spec: Mapping[str, Any], image: ImageSpec) -> ImageSpec:
 
 
 def plan_store_size(manifest: Manifest, image: ImageSpec) -> tuple[int, int]:
-    """The size in which images are stored: what prediction sees, or more where a stage trains larger."""
+    """The size in which images are stored: what prediction sees, or more where a stage trains larger, or crops want more."""
+    seen = largest_seen(manifest, image)
+    wanted = [widen(as_pair(stage["image"]["size"]), measure_margin(stage)) for stage in manifest.stages]
+    worth = [pair for pair in wanted if min(pair[0] / seen[0], pair[1] / seen[1]) >= LEAST_MARGIN]
+    return max(height for height, _ in [seen, *worth]), max(width for _, width in [seen, *worth])
+
+
+def describe_margin(stored: tuple[int, int], seen: tuple[int, int]) -> str:
+    """Where images are stored larger than anything sees them: that they are, and why; else nothing."""
+    if stored == seen:
+        return ""
+    return (
+        f"images are stored at {stored[0]} x {stored[1]} px, though nothing sees more than {seen[0]} x {seen[1]}: so what "
+        "augmentation cuts out of them or resizes need not, on average, be enlarged"
+    )
+
+
+def largest_seen(manifest: Manifest, image: ImageSpec) -> tuple[int, int]:
+    """The size in which prediction sees images, or more where a stage trains larger."""
     sizes = [image.predict_size, *(as_pair(stage["image"]["size"]) for stage in manifest.stages)]
     return max(height for height, _ in sizes), max(width for _, width in sizes)
+
+
+def measure_margin(stage: Mapping[str, Any]) -> float:
+    """How many times as large as its training size a stage wants images, so that the average random crop has that size."""
+    size_px, specs = max(as_pair(stage["image"]["size"])), stage["augment"]
+    padded = any("Pad" in spec["use"] for spec in specs)  # what a fixed crop then moves about in
+    return max((margin_of(spec, size_px) for spec in specs if not padded or spec["use"] != "A.RandomCrop"), default=1.0)
+
+
+def margin_of(spec: Mapping[str, Any], size_px: int) -> float:
+    name = spec["use"]
+    if parts := spec.get("transforms"):
+        return max(margin_of(part, size_px) for part in parts)
+    if name in PRESETS_THAT_CROP:
+        return 1 / average_side(spec["crop"], 1.0)
+    if name == "A.RandomResizedCrop":
+        return 1 / average_side(*(spec.get("scale") or ALBUMENTATIONS_SCALE))
+    if name == "A.RandomCrop":
+        return FIXED_CROP if max(spec.get("height") or size_px, spec.get("width") or size_px) == size_px else 1.0
+    if name == "A.Resize":
+        return max(1.0, (spec.get("height") or size_px) / size_px, (spec.get("width") or size_px) / size_px)
+    return 1.0
+
+
+def average_side(least: float, most: float) -> float:
+    """The mean side of crops whose areas are drawn evenly between two shares of the image."""
+    return math.sqrt(least) if least == most else 2 / 3 * (most**1.5 - least**1.5) / (most - least)
+
+
+def widen(size: tuple[int, int], margin: float) -> tuple[int, int]:
+    return round(size[0] * margin), round(size[1] * margin)
 
 
 def is_pretrained(manifest: Manifest) -> bool:

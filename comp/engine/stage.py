@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,21 +13,22 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from comp.api import Batch, ImageSpec, Task
-from comp.catalog import Catalog
+from comp.api import Batch
 from comp.engine.augment import AugmentPlan
 from comp.engine.average import WeightAverage
 from comp.engine.batches import gather_batch, send_rows
 from comp.engine.checkpoint import Progress
+from comp.engine.context import StageContext, Step
 from comp.engine.data import TrainLoader
 from comp.engine.device import free_memory, is_mixed, renew_scaler, seed_torch
 from comp.engine.losses import TaskLoss, build_losses, count_classes
 from comp.engine.network import Network, enter_training, freeze_parts
 from comp.engine.order import check_order
 from comp.engine.randomness import derive_seed, make_generator
+from comp.engine.ranks import Ranks
 from comp.engine.rows import Rows
 from comp.errors import RunError, RunInterrupted
-from comp.events import Emit, Notice, StepFinished
+from comp.events import Notice, StepFinished
 
 if TYPE_CHECKING:
     from comp.engine.features import StoredFeatures
@@ -40,37 +41,6 @@ Means = dict[str, tuple[torch.Tensor, int]]
 EMA_FROM_STEPS = 500
 
 
-@dataclass(frozen=True)
-class StageContext:
-    """What a stage is given besides the network.
-
-    Attributes:
-        key: (seed, fold, stage index): what every random choice of the stage is derived from.
-        first_epoch: epochs that the fold has trained before this stage.
-        stop: asked between steps; true: save and end.
-    """
-
-    catalog: Catalog
-    task: Task
-    stage: Mapping[str, Any]
-    image: ImageSpec
-    fold: str
-    key: tuple[Any, ...]
-    first_epoch: int
-    workers: int
-    emit: Emit
-    stop: Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One batch: uint8 images (B, H, W, C), positions of its rows, and the seed of what is drawn for it."""
-
-    images: torch.Tensor
-    rows: torch.Tensor
-    seed: int
-
-
 class Stage:
     """Trains a network; holds what must survive from step to step (optimizer, schedule, average of the weights).
 
@@ -78,17 +48,18 @@ class Stage:
 
     def __init__(self, context: StageContext, network: Network, fabric: Fabric, train: Rows) -> None:
         self.context, self.network, self.fabric, self.rows = context, network, fabric, train
+        self.ranks = Ranks(fabric)
         build, stage = context.catalog.build, context.stage
         settings = stage["train"]
         self.batch_size: int = settings["batch_size"]
-        self.accumulate: int = settings["accumulate"]
+        self.per_step: int = settings["accumulate"] * self.ranks.count  # batches
         self.clip_norm: float = settings["clip_norm"]
         known = {"task": context.task, "targets": dict(train.targets), "batch_size": self.batch_size}
         self.sampler = build("sampler", stage["sampler"], **known)
         self.epoch_rows: int | None = None
         self.epoch_rows = len(self.draw_order(0))
         self.batches = math.ceil(self.epoch_rows / self.batch_size)
-        self.steps = math.ceil(self.batches / self.accumulate) * stage["epochs"]
+        self.steps = math.ceil(self.batches / self.per_step) * stage["epochs"]
         labels = train.targets if train.labelled is None else train.take(np.flatnonzero(train.labelled)).targets
         self.counts = count_classes(context.task, labels)
         self.losses: TaskLoss = build_losses(context.catalog, stage["loss"], context.task, labels, fabric.device)
@@ -152,26 +123,30 @@ class Stage:
         """
         enter_training(self.network, self.frozen)
         order = self.draw_order(progress.epoch)
+        self.ranks.start_sums(progress)
         self.sums = {name: self.make_sum(value) for name, value in {LOSS: progress.loss_sum, **progress.part_sums}.items()}
         ticked, ticked_rows = time.monotonic(), progress.rows
         for images, rows in self.open_batches(order, progress):
             self.add(self.train_batch(images, rows, progress))
             progress.rows += len(rows)
-            progress.batch += 1
+            progress.batch = min(progress.batch + self.ranks.count, self.batches)
             now = time.monotonic()
             if now - ticked > TICK_S:
-                self.tick(progress, (progress.rows - ticked_rows) / (now - ticked))
+                self.tick(progress, self.ranks.count * (progress.rows - ticked_rows) / (now - ticked))
                 ticked, ticked_rows = now, progress.rows
-            if progress.batch % self.accumulate == 0 and self.context.stop():
-                self.tick(progress, 0.0)
+            if progress.batch % self.per_step == 0 and self.ranks.stops(self.context.stop):
+                self.tick(progress, 0.0, whole=True)
                 raise RunInterrupted("stopped")
-        self.tick(progress, 0.0)
+        self.tick(progress, 0.0, whole=True)
 
     def open_batches(self, order: np.ndarray, progress: Progress) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches of an epoch from where `progress` stands: images, or (B, F) features where they are stored."""
+        """This rank's batches of an epoch from where `progress` stands: images, or (B, F) features where they are stored."""
+        first, every = progress.batch + self.ranks.rank, self.ranks.count
         if self.features is None:
-            return self.loader.epoch(order, (*self.context.key, progress.epoch), progress.batch)
-        return self.features.batches(self.rows, self.context.image.size, order, self.batch_size, progress.batch)
+            batches = self.loader.epoch(order, (*self.context.key, progress.epoch), first, every)
+        else:
+            batches = self.features.batches(self.rows, self.context.image.size, order, self.batch_size, first, every)
+        return batches if every == 1 else self.ranks.fill_turns(batches, math.ceil((self.batches - progress.batch) / every))
 
     def make_sum(self, value: float) -> torch.Tensor:
         kind = torch.float32 if self.fabric.device.type == "mps" else torch.float64  # which MPS does not know
@@ -184,11 +159,13 @@ class Stage:
                     self.sums[name] = self.make_sum(0.0)
                 self.sums[name].add_(mean, alpha=rows)
 
-    def tick(self, progress: Progress, samples_per_s: float) -> None:
-        """Bring `progress` up to date and tell."""
+    def tick(self, progress: Progress, samples_per_s: float, *, whole: bool = False) -> None:
+        """Bring `progress` up to date and tell. `whole`: with what the other ranks have summed."""
         context = self.context
         progress.part_sums = {name: float(value) for name, value in self.sums.items()}
         progress.loss_sum = progress.part_sums.pop(LOSS)
+        if whole:
+            self.ranks.join_sums(progress)
         loss = progress.loss_sum / max(1, progress.rows)
         epoch = context.first_epoch + progress.epoch
         if not math.isfinite(loss):
@@ -203,13 +180,16 @@ class Stage:
 
         Returns the losses of each micro-batch (one, where memory suffices).
         """
-        start = progress.batch // self.accumulate * self.accumulate * self.batch_size
-        group_rows = min(start + self.accumulate * self.batch_size, self.epoch_rows) - start
-        self.group.append(Step(images, rows, derive_seed(*self.context.key, progress.epoch, progress.batch, "step")))
+        start = progress.batch // self.per_step * self.per_step * self.batch_size
+        group_rows = min(start + self.per_step * self.batch_size, self.epoch_rows) - start
+        number, turned = progress.batch + self.ranks.rank, progress.batch + self.ranks.count
+        self.group.append(Step(images, rows, derive_seed(*self.context.key, progress.epoch, number, "step")))
         todo = self.group[-1:]
+        whole = turned <= self.batches
         while True:
             try:
-                losses = [self.backward(step, group_rows) for step in todo][-1]
+                with nullcontext() if whole else self.ranks.apart(self.network):
+                    losses = [self.backward(step, group_rows) for step in todo][-1]
                 break
             except torch.OutOfMemoryError as error:
                 failure = error.with_traceback(None)  # whose frames hold what fills the memory
@@ -217,9 +197,9 @@ class Stage:
                 self.after_backward(self.network)
             self.split_batches(len(rows), failure)
             todo = self.group
-        if (progress.batch + 1) % self.accumulate == 0 or progress.batch + 1 == self.batches:
-            self.group = []
+        if turned % self.per_step == 0 or turned >= self.batches:
             self.update(progress)
+            self.group = []
         return losses
 
     def backward(self, step: Step, group_rows: int) -> list[Means]:
@@ -238,10 +218,10 @@ class Stage:
         return losses
 
     def split(self, step: Step) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        """Images and rows in pieces of nearly equal size, of `micro_rows` at most."""
+        """Images and rows in pieces of nearly equal size, of `micro_rows` at most; none of a turn without rows."""
         pieces = math.ceil(len(step.rows) / self.micro_rows)
-        if pieces == 1:
-            return [(step.images, step.rows)]
+        if pieces < 2:
+            return [(step.images, step.rows)] * pieces
         return zip(step.images.tensor_split(pieces), step.rows.tensor_split(pieces), strict=True)
 
     def make_batch(self, images: torch.Tensor, rows: torch.Tensor) -> Batch:
@@ -249,6 +229,8 @@ class Stage:
         return gather_batch(self.data, images if images.is_floating_point() else self.network.prepare(images), rows)
 
     def update(self, progress: Progress) -> None:
+        if self.ranks.count > 1:
+            self.ranks.sum_gradients(self.network, self.context.stop(), any(len(step.rows) for step in self.group))
         if self.clip_norm:
             self.fabric.clip_gradients(self.network, self.fabric_optimizer, max_norm=self.clip_norm, error_if_nonfinite=False)
         self.scheduler.step(progress.updates)
@@ -265,6 +247,9 @@ class Stage:
         """
         if min(rows, self.micro_rows) < 2:
             why = "the device's memory does not hold one training image; lower image.size or take a smaller model."
+            raise RunError(why) from failure
+        if self.context.stage["train"]["sync_batch_norm"]:
+            why = "out of memory: batches whose batch norm is synchronised are not split; lower train.batch_size."
             raise RunError(why) from failure
         self.micro_rows = math.ceil(min(rows, self.micro_rows) / 2)
         self.optimizer.zero_grad(set_to_none=True)

@@ -17,21 +17,39 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#4
 
 @dataclass(frozen=True)
 class Curve:
-    """A line. `points`: (x, y), finite; `dashed` tells a second line of the same colour apart; `dots`: no line joins them."""
+    """A line. `points`: (x, y), finite; `dashed` tells a second line of the same colour apart (of dots: they are hollow);
+    `dots`: no line joins them; `hints`: for large dots, what each is."""
 
     name: str
     points: tuple[tuple[float, float], ...]
     colour: str
     dashed: bool = False
     dots: bool = False
+    hints: tuple[str, ...] = ()
 
 
-def draw_chart(curves: Sequence[Curve], title: str, x_label: str, y_label: str, whole_x: bool = True) -> str:
-    """An SVG of all curves on common axes; an empty text where there is no point at all. `whole_x`: x counts something."""
+def draw_chart(
+    curves: Sequence[Curve],
+    title: str,
+    x_label: str,
+    y_label: str,
+    whole_x: bool = True,
+    x_marks: Sequence[tuple[float, str]] = (),
+) -> str:
+    """An SVG of all curves on common axes; an empty text where there is no point at all.
+
+    Args:
+        whole_x: x counts something.
+        x_marks: (x, label) in ascending order, where x is no plain number; the axis reaches from the first to the last at least.
+    """
     points = [point for curve in curves for point in curve.points]
     if not points:
         return ""
-    x_ticks = place_ticks(min(x for x, _ in points), max(x for x, _ in points), 7, whole=whole_x)
+    if x_marks:
+        x_ticks = [x for x, _ in x_marks]
+    else:
+        x_ticks = place_ticks(min(x for x, _ in points), max(x for x, _ in points), 7, whole=whole_x)
+    x_labels = [label for _, label in x_marks] or [write_tick(tick, x_ticks) for tick in x_ticks]
     y_ticks = place_ticks(min(y for _, y in points), max(y for _, y in points), 6)
     x_low, x_high = min(x_ticks[0], min(x for x, _ in points)), max(x_ticks[-1], max(x for x, _ in points))
     y_low, y_high = y_ticks[0], y_ticks[-1]
@@ -46,12 +64,10 @@ def draw_chart(curves: Sequence[Curve], title: str, x_label: str, y_label: str, 
         _, y = place(x_low, tick)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick" text-anchor="end" x="{LEFT - 8}" y="{y + 4:.1f}">{write_tick(tick, y_ticks)}</text>')
-    for tick in x_ticks:
+    for tick, label in zip(x_ticks, x_labels, strict=True):
         x, _ = place(tick, y_low)
         parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 5}"/>')
-        parts.append(
-            f'<text class="tick" text-anchor="middle" x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}">{write_tick(tick, x_ticks)}</text>'
-        )
+        parts.append(f'<text class="tick" text-anchor="middle" x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}">{escape(label)}</text>')
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>')
     parts.append(
         f'<text class="label" text-anchor="middle" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}">{escape(x_label)}</text>'
@@ -67,6 +83,13 @@ def draw_chart(curves: Sequence[Curve], title: str, x_label: str, y_label: str, 
 def draw_curve(curve: Curve, places: Sequence[tuple[float, float]]) -> str:
     dashes = ' stroke-dasharray="5 4"' if curve.dashed else ""
     hint = f"<title>{escape(curve.name)}</title>"
+    if curve.hints:
+        look = f'fill="{"#fff" if curve.dashed else curve.colour}" fill-opacity="0.8" stroke="{curve.colour}" stroke-width="1.3"'
+        marks = zip(places, curve.hints, strict=True)
+        drawn = (
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.6" {look}><title>{escape(text)}</title></circle>' for (x, y), text in marks
+        )
+        return f"<g>{''.join(drawn)}</g>"
     if curve.dots:
         drawn = (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2" fill="{curve.colour}" fill-opacity="0.45"/>' for x, y in places)
         return f"<g>{hint}{''.join(drawn)}</g>"

@@ -32,13 +32,16 @@ class LiveView:
         self._broken = False
 
     def __enter__(self) -> LiveView:
-        # transient: what stays on the terminal is the head, the notices and the final table, not a last frame.
-        self._live = Live(console=self.console, auto_refresh=False, transient=True, get_renderable=self.render)
-        self._live.start()
+        self.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+
+    def start(self) -> None:
+        # transient: what stays on the terminal is the head, the notices and the final table, not a last frame.
+        self._live = Live(console=self.console, auto_refresh=False, transient=True, get_renderable=self.render)
+        self._live.start()
 
     def stop(self) -> None:
         """Take the block away and give the cursor back; safe to call twice."""
@@ -69,12 +72,16 @@ class LiveView:
             for line in about:
                 self.console.print(Text(line, style="italic dim"))
         elif isinstance(event, RunFinished):
-            self.stop()
-            for line in run_lines(self.progress):
-                self.console.print(Text(line, style="bold green" if line.startswith("OOF ") else ""), soft_wrap=True)
+            if not self.progress.unfinished:
+                self.stop()
+            for line in run_lines(self.progress, event):
+                style = "bold green" if line.startswith("OOF ") else "bold" if line == event.experiment else ""
+                self.console.print(Text(line, style=style), soft_wrap=True)
 
     def draw(self) -> None:
         started = time.perf_counter()
+        if not self._live and self.progress.unfinished:
+            self.start()  # the next of several experiments
         if self._live:
             self._live.refresh()
         ended = time.perf_counter()
@@ -85,8 +92,8 @@ class LiveView:
         progress = self.progress
         if progress.folds:
             parts.append(self.render_folds())
-        if progress.store:
-            parts.append(bar_line(f"reading {progress.store.what} images", progress.store.done, progress.store.total))
+        for store in progress.stores.values():
+            parts.append(bar_line(f"reading {store.what} images", store.done, store.total))
         left = progress.left_s()
         if left is not None:
             parts.append(Text(f"about {format_duration(left)} left for all folds", style="dim"))
@@ -94,8 +101,10 @@ class LiveView:
 
     def render_folds(self) -> Table:
         progress = self.progress
-        metric = progress.started.metric if progress.started else "score"
-        several_stages = any(fold.stage not in ("", "train") for fold in progress.folds.values())
+        folds = progress.shown
+        metrics = {fold.metric for fold in folds}
+        metric = metrics.pop() if len(metrics) == 1 else "score"
+        several_stages = any(fold.stage not in ("", "train") for fold in folds)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("fold", no_wrap=True)
         table.add_column("state", no_wrap=True)
@@ -106,7 +115,7 @@ class LiveView:
         for name in ("loss", "img/s", "left", metric, "best"):
             table.add_column(name, justify="right", no_wrap=True)
         now = progress.clock()
-        for fold in progress.folds.values():
+        for fold in folds:
             cells = render_fold(fold, now)
             if several_stages:
                 cells.insert(2, fold.stage)
@@ -115,7 +124,7 @@ class LiveView:
 
 
 def render_fold(fold: FoldProgress, now: float) -> list[RenderableType]:
-    active = fold.state in ("training", "predicting")
+    active = fold.active
     done = fold.epochs if fold.state == "done" else fold.done
     state = {"predicting": fold.predicted, "done": f"done in {format_duration(fold.elapsed_s)}"}.get(fold.state, fold.state)
     running = min(fold.epoch + 1, fold.epochs) if active else fold.epoch

@@ -19,7 +19,7 @@ from comp.events import (
     StepFinished,
     StoreProgress,
 )
-from comp.report.progress import FoldProgress, RunProgress
+from comp.report.progress import FoldProgress, RunProgress, headline
 from comp.report.tables import format_duration, format_score, format_table, full_headline, member_lines, raw_lines
 
 STORE_LINE_EVERY_S = 5.0
@@ -74,16 +74,13 @@ class PlainView:
             case EpochFinished():
                 return [self.describe_epoch(event)]
             case FoldFinished():
-                score = self.progress.headline(event.scores)
-                shown = "" if score is None else f"  {self.metric} {format_score(score)}"
+                fold = self.progress.fold(event.fold)
+                score = headline(event.scores, fold)
+                shown = "" if score is None else f"  {fold.metric} {format_score(score)}"
                 return [f"fold {event.fold}  done{shown}  {format_duration(event.elapsed_s)}"]
             case RunFinished():
-                return run_lines(self.progress)
+                return run_lines(self.progress, event)
         return []
-
-    @property
-    def metric(self) -> str:
-        return self.progress.started.metric if self.progress.started else "score"
 
     def describe_store(self, event: StoreProgress) -> list[str]:
         now = time.monotonic()
@@ -98,7 +95,7 @@ class PlainView:
         if event.stage != "train":
             parts.insert(1, f"stage {event.stage}")
         if fold.score is not None:
-            parts.append(f"{self.metric} {format_score(fold.score)} (best {format_score(fold.best)})")
+            parts.append(f"{fold.metric} {format_score(fold.score)} (best {format_score(fold.best)})")
         return "  ".join([*parts, f"{event.samples_per_s:,.0f} img/s", format_duration(event.elapsed_s)])
 
 
@@ -109,15 +106,15 @@ def describe_run(event: RunStarted) -> list[str]:
     return [head, event.about] if event.about else [head]
 
 
-def run_lines(progress: RunProgress) -> list[str]:
-    """How a finished run ends: a line per fold, the pooled score, and whether it is whole."""
-    assert progress.finished is not None
-    scores = progress.finished.scores
-    metric = progress.started.metric if progress.started else scores.get("metric", "score")
+def run_lines(progress: RunProgress, finished: RunFinished) -> list[str]:
+    """How a finished run ends: a line per fold, the pooled score, and whether it is whole; of several its name first."""
+    scores = finished.scores
+    folds = {fold.fold.rpartition("/")[2]: fold for fold in progress.of(finished.experiment)}
+    metric = next((fold.metric for fold in folds.values() if fold.run), scores.get("metric", "score"))
     per_fold = scores.get("per_fold") or {}
     rows = []
-    for name in sorted({*progress.folds, *per_fold}, key=lambda fold: (not fold.isdigit(), int(fold) if fold.isdigit() else 0)):
-        fold = progress.folds.get(name) or FoldProgress(name, state="complete")
+    for name in sorted({*folds, *per_fold}, key=lambda fold: (not fold.isdigit(), int(fold) if fold.isdigit() else 0)):
+        fold = folds.get(name) or FoldProgress(name, state="complete")
         trained_here = fold.state == "done"
         rows.append(
             [
@@ -126,12 +123,20 @@ def run_lines(progress: RunProgress) -> list[str]:
                 format_score(fold.best),
                 str(fold.epoch) if trained_here else "",
                 str(fold.best_epoch + 1) if trained_here and fold.best_epoch >= 0 else "",
-                format_duration(fold.elapsed_s) if trained_here else "from before" if fold.state == "complete" else fold.state,
+                describe_end(fold),
             ]
         )
     lines = format_table(["fold", metric, "best", "epochs", "best epoch", "time"], rows, right=(1, 2, 3, 4, 5)) if rows else []
     if scores.get("metric"):
         lines += ["", full_headline(scores), *raw_lines(scores), *member_lines(scores)]
-    idle = progress.folds and all(fold.state == "complete" for fold in progress.folds.values())
-    ending = "complete already; nothing was trained" if idle else "complete" if progress.finished.complete else "not complete yet"
-    return [*lines, f"{ending}  {format_duration(progress.finished.elapsed_s)}"]
+    idle = folds and all(fold.state == "complete" for fold in folds.values())
+    ending = "complete already; nothing was trained" if idle else "complete" if finished.complete else "not complete yet"
+    named = any("/" in fold.fold for fold in folds.values())
+    return [*(["", finished.experiment] if named else []), *lines, f"{ending}  {format_duration(finished.elapsed_s)}"]
+
+
+def describe_end(fold: FoldProgress) -> str:
+    """How long it took, or what it is instead of done."""
+    if fold.state == "done":
+        return format_duration(fold.elapsed_s)
+    return "from before" if fold.state == "complete" else "not done" if fold.active else fold.state

@@ -1,16 +1,22 @@
-"""How far a run is: the state that the live view and the plain lines show, kept from events. Prints nothing."""
+"""How far a run is: the state that the live view and the plain lines show, kept from events. Prints nothing.
+
+Of several experiments the folds are called `exp001/0` (comp.relay.label).
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from heapq import heapify, heapreplace
+from statistics import fmean
 
 from comp.events import (
     EpochFinished,
     Event,
     FoldFinished,
+    FoldQueued,
     FoldSkipped,
     FoldStarted,
     PredictionProgress,
@@ -27,6 +33,7 @@ class FoldProgress:
     """One fold, as far as this process has seen it.
 
     Attributes:
+        run: what it belongs to, once that has started.
         state: waiting | training | predicting | done | or why it was skipped.
         epoch: finished epochs; `step` of `steps` in the one that runs.
         best_epoch: counts from 0; -1 while there is no score.
@@ -35,6 +42,7 @@ class FoldProgress:
     """
 
     fold: str
+    run: RunStarted | None = None
     epochs: int = 0
     state: str = "waiting"
     stage: str = ""
@@ -49,6 +57,14 @@ class FoldProgress:
     paced_from: tuple[float, float] | None = None
     elapsed_s: float = 0.0
     predicted: str = ""
+
+    @property
+    def active(self) -> bool:
+        return self.state in ("training", "predicting")
+
+    @property
+    def metric(self) -> str:
+        return self.run.metric if self.run else "score"
 
     @property
     def done(self) -> float:
@@ -70,13 +86,18 @@ class FoldProgress:
 
 @dataclass
 class RunProgress:
-    """The whole run, as far as this process has seen it. Call `apply` with each event, in order."""
+    """A whole run, or several experiments, as far as this process has seen them. Call `apply` with each event, in order.
+
+    Attributes:
+        runs: experiment -> how it started, and finished: how it ended.
+        stores: what images are being read, by what they are.
+    """
 
     clock: Callable[[], float] = time.monotonic
-    started: RunStarted | None = None
-    finished: RunFinished | None = None
+    runs: dict[str, RunStarted] = field(default_factory=dict)
+    finished: dict[str, RunFinished] = field(default_factory=dict)
     folds: dict[str, FoldProgress] = field(default_factory=dict)
-    store: StoreProgress | None = None
+    stores: dict[str, StoreProgress] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._handlers: dict[type, Callable] = {
@@ -87,6 +108,7 @@ class RunProgress:
             StageStarted: self._stage,
             RunStarted: self._run,
             RunFinished: self._run_finished,
+            FoldQueued: self._queued,
             FoldStarted: self._fold,
             FoldSkipped: self._skipped,
             FoldFinished: self._fold_finished,
@@ -99,31 +121,66 @@ class RunProgress:
 
     def fold(self, name: str) -> FoldProgress:
         if name not in self.folds:
-            self.folds[name] = FoldProgress(name, epochs=self.started.epochs if self.started else 0)
+            run = self.runs.get(experiment_of(name)) or (next(iter(self.runs.values()), None) if "/" not in name else None)
+            self.folds[name] = FoldProgress(name, run, run.epochs if run else 0)
         return self.folds[name]
 
+    def of(self, experiment: str) -> list[FoldProgress]:
+        """The folds of one experiment; where they do not bear its name, there is only one."""
+        return [fold for fold in self.folds.values() if experiment_of(fold.fold) in ("", experiment)]
+
+    @property
+    def shown(self) -> list[FoldProgress]:
+        """The folds of what has not ended yet; all of them where everything has."""
+        going = [fold for fold in self.folds.values() if experiment_of(fold.fold) not in self.finished]
+        return going or list(self.folds.values())
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an experiment that has started has not ended."""
+        return any(name not in self.finished for name in {*self.runs, *map(experiment_of, self.folds)} - {""})
+
     def left_s(self) -> float | None:
-        """Seconds until the last fold is trained, from the pace of the fold that trains; None before there is one."""
+        """Seconds until the last fold is trained, at the pace of those that train now; None before there is one.
+
+        What waits is taken over by whichever of these is free first, as many at once as there are now.
+        """
         now = self.clock()
-        active = next((fold for fold in self.folds.values() if fold.state in ("training", "predicting")), None)
-        pace = active.epoch_s(now) if active else None
-        if active is None or pace is None:
+        active = [fold for fold in self.folds.values() if fold.active]
+        paces = {fold.fold: pace for fold in active if (pace := fold.epoch_s(now)) is not None}
+        if not paces:
             return None
-        waiting = sum(fold.epochs for fold in self.folds.values() if fold.state == "waiting")
-        return pace * (waiting + max(0.0, active.epochs - active.done))
+
+        def pace_of(fold: FoldProgress) -> float:
+            alike = [paces[other.fold] for other in active if other.fold in paces and other.run == fold.run]
+            return paces.get(fold.fold) or fmean(alike or paces.values())
+
+        free = [pace_of(fold) * max(0.0, fold.epochs - fold.done) for fold in active]
+        heapify(free)
+        for fold in self.folds.values():
+            if fold.state == "waiting":
+                heapreplace(free, free[0] + pace_of(fold) * fold.epochs)
+        return max(free)
 
     def _run(self, event: RunStarted) -> None:
-        self.started, self.finished = event, None
+        self.runs[event.experiment] = event
+        self.finished.pop(event.experiment, None)
+        for name in event.folds:
+            self.fold(name)
         # Folds that were complete already were told of before; the others are still waiting.
-        self.folds = {**self.folds, **{name: self.folds.get(name) or FoldProgress(name) for name in event.folds}}
-        for fold in self.folds.values():
-            fold.epochs = event.epochs
+        for fold in self.of(event.experiment):
+            fold.run, fold.epochs = event, event.epochs
 
     def _run_finished(self, event: RunFinished) -> None:
-        self.finished = event
+        self.finished[event.experiment] = event
 
     def _store(self, event: StoreProgress) -> None:
-        self.store = event if event.done < event.total else None
+        self.stores[event.what] = event
+        if event.done >= event.total:
+            del self.stores[event.what]
+
+    def _queued(self, event: FoldQueued) -> None:
+        self.fold(event.fold).epochs = event.epochs
 
     def _fold(self, event: FoldStarted) -> None:
         fold = self.fold(event.fold)
@@ -148,8 +205,8 @@ class RunProgress:
         fold = self.fold(event.fold)
         fold.epoch, fold.step, fold.epochs = event.epoch + 1, 0, event.epochs
         fold.loss, fold.samples_per_s, fold.elapsed_s = event.train_loss, event.samples_per_s, event.elapsed_s
-        fold.score = self.headline(event.scores)
-        if fold.score is not None and self._is_better(fold.score, fold.best):
+        fold.score = headline(event.scores, fold)
+        if fold.score is not None and is_better(fold.score, fold):
             fold.best, fold.best_epoch = fold.score, event.epoch
         if fold.epoch < fold.epochs:
             fold.state = "training"
@@ -162,17 +219,23 @@ class RunProgress:
     def _fold_finished(self, event: FoldFinished) -> None:
         fold = self.fold(event.fold)
         fold.state, fold.elapsed_s = "done", event.elapsed_s
-        score = self.headline(event.scores)
+        score = headline(event.scores, fold)
         fold.score = fold.score if score is None else score
         fold.best_epoch = event.best_epoch
 
-    def headline(self, scores: dict[str, float]) -> float | None:
-        """The deciding metric's score; None where there is none or it is no number."""
-        metric = self.started.metric if self.started else ""
-        score = scores.get(metric, next(iter(scores.values()), None))
-        return score if score is not None and math.isfinite(score) else None
 
-    def _is_better(self, score: float, best: float | None) -> bool:
-        if best is None:
-            return True
-        return score > best if self.started is None or self.started.greater_is_better else score < best
+def experiment_of(fold: str) -> str:
+    """`exp001` of `exp001/0`; empty where there is only one experiment."""
+    return fold.rpartition("/")[0]
+
+
+def headline(scores: Mapping[str, float], fold: FoldProgress) -> float | None:
+    """The deciding metric's score; None where there is none or it is no number."""
+    score = scores.get(fold.metric, next(iter(scores.values()), None))
+    return score if score is not None and math.isfinite(score) else None
+
+
+def is_better(score: float, fold: FoldProgress) -> bool:
+    if fold.best is None:
+        return True
+    return score > fold.best if fold.run is None or fold.run.greater_is_better else score < fold.best

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -26,6 +28,9 @@ def imbalanced(task: Task, targets: Mapping[str, np.ndarray], /) -> Sampler:
     """
     classes = combine_classes(task, targets, "imbalanced")
 
+    # torchsampler reads its own metadata when imported, and a key that it lacks is an error once importlib_metadata (which
+    # mlflow brings) has put itself in the standard library's place. Nothing here wants what that module holds.
+    sys.modules.setdefault("torchsampler.__about__", ModuleType("torchsampler.__about__"))
     from torchsampler import ImbalancedDatasetSampler
 
     weights = ImbalancedDatasetSampler(range(len(classes)), labels=classes.tolist()).weights

@@ -18,6 +18,8 @@ COMMANDS = {
     "ledger": ["ledger"],
     "board": ["board"],
     "board on": ["board", "--on", "0"],
+    "cache": ["cache"],
+    "cache clear": ["cache", "--clear", "--older-than", "7d"],
     "new": ["new", "exp002"],
     "init": ["init", "elsewhere"],
     "plugins": ["plugins", "list"],

@@ -19,6 +19,7 @@ from comp.api import ImageSpec, Task
 from comp.competition import Competition, open_competition
 from comp.engine import device
 from comp.engine.checkpoint import Progress
+from comp.engine.context import StageContext
 from comp.engine.device import open_device
 from comp.engine.fold import train_fold
 from comp.engine.job import FoldJob
@@ -26,7 +27,7 @@ from comp.engine.losses import count_classes
 from comp.engine.network import ClassCounts, Network, build_network
 from comp.engine.rows import Rows, make_rows
 from comp.engine.sizes import plan_image, plan_stage_image, plan_store_size
-from comp.engine.stage import Stage, StageContext
+from comp.engine.stage import Stage
 from comp.events import Event
 from comp.manifest import Manifest, load_manifest
 from comp.project import Project

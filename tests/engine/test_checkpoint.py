@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 import comp.engine.checkpoint as module
 from comp.engine.checkpoint import Progress, copy_state, load_checkpoint, load_weights, save_checkpoint, save_weights
-from comp.errors import FormatError, WeightsError
+from comp.errors import FormatError, RunError, WeightsError
 
 CPU = torch.device("cpu")
 
@@ -30,10 +31,30 @@ def test_a_checkpoint_that_fails_half_way_leaves_the_old_one(tmp_path, monkeypat
     path = tmp_path / "last.ckpt"
     save_checkpoint(path, Progress(epoch=1), {})
     monkeypatch.setattr(module.os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(RunError, match=r"last\.ckpt cannot be written: No space left on device\. What was saved before is kept"):
         save_checkpoint(path, Progress(epoch=2), {})
     monkeypatch.undo()
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
     assert load_checkpoint(path, CPU)[0].epoch == 1
+
+
+def test_what_torch_and_safetensors_make_of_a_full_disk_is_named(tmp_path) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # as a full disk, but that its error is "File too large"
+    try:
+        for save, name in (
+            (lambda path, state: save_checkpoint(path, Progress(), state), "last.ckpt"),
+            (save_weights, "w.safetensors"),
+        ):
+            with pytest.raises(RunError, match=f"{name} cannot be written: .*(File too large|os error 27)"):
+                save(tmp_path / name, {"weight": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_and_a_newer_checkpoint_are_named(tmp_path) -> None:

@@ -16,9 +16,11 @@ from comp.api import ImageSpec
 from comp.catalog import build_catalog
 from comp.engine.augment import AugmentPlan
 from comp.engine.data import TrainLoader, count_repeats, iterate_images
+from comp.engine.joined import JoinedStore
 from comp.engine.randomness import row_keys
 from comp.errors import PluginError, RunError
-from comp.store import ImageStore, open_store
+from comp.store import open_store
+from comp.stored import ImageStore
 
 KEY = (42, "fold0", "train", 0)
 
@@ -179,3 +181,45 @@ def test_images_for_prediction_come_in_order(store: ImageStore) -> None:
     assert [tuple(batch.shape) for batch in batches] == [(2, 20, 20, 3), (1, 20, 20, 3)]
     assert np.array_equal(batches[0][1].numpy(), read_numbered("2"))
     assert next(iterate_images(store, np.array([4]), 2, (10, 30))).shape == (1, 10, 30, 3)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_images_without_a_store_give_the_same_batches(store: ImageStore, tmp_path: Path, monkeypatch, workers: int) -> None:
+    monkeypatch.setenv("COMP_CACHE_GB", "0")
+    refs = [str(number) for number in range(23)]
+    unstored = open_store(refs, tmp_path, read_numbered, (20, 20), "squash", 3, tmp_path / "none", workers=2)
+    assert not unstored.stored
+    order = np.random.default_rng(0).permutation(23)
+    for augment, size in ((plan_augment(*CROP), 16), (None, 20), (None, 12)):
+        wanted, rows = gather(make_loader(store, augment, size).epoch(order, KEY))
+        loader = make_loader(unstored, augment, size, workers)
+        for _ in range(2):
+            images, same = gather(loader.epoch(order, KEY))
+            assert torch.equal(images, wanted) and same == rows
+        loader.close()
+
+
+def test_where_a_gpu_computes_the_next_batch_is_made_meanwhile(store: ImageStore, monkeypatch) -> None:
+    wanted = list(iterate_images(store, np.arange(23), 5, (10, 10)))
+    asked: list[int] = []
+    take = store.take
+    monkeypatch.setattr(store, "take", lambda positions: [asked.append(int(positions[0])), take(positions)][1])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    batches = iterate_images(store, np.arange(23), 5, (10, 10))
+    found = [next(batches)]
+    deadline = time.monotonic() + 10
+    while asked != [0, 5] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert asked == [0, 5]
+    found += batches
+    assert len(found) == 5 and all(torch.equal(one, other) for one, other in zip(found, wanted))
+
+
+def test_joined_stores_give_each_ones_pictures_in_the_order_asked_for(store: ImageStore, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("COMP_CACHE_GB", "0")
+    other = open_store(["50", "51", "52"], tmp_path, read_numbered, (20, 20), "squash", 3, tmp_path / "none", workers=2)
+    joined = JoinedStore([store, other])
+    positions = np.array([25, 0, 24, 3, 3, 23, 22])
+    wanted = [read_numbered(ref) for ref in ("52", "0", "51", "3", "3", "50", "22")]
+    assert np.array_equal(joined.take(positions), wanted) and not len(joined.take(positions[:0]))
+    assert all(np.array_equal(one, two) for one, two in zip(joined.pictures(positions), wanted, strict=True))

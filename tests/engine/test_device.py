@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric.plugins import MixedPrecision
 
 from comp.engine import device
 from comp.engine.checkpoint import Progress
@@ -136,11 +138,23 @@ def test_gpu_fp16_stopped_and_resumed_keeps_its_loss_scale(desk: Desk) -> None:
     assert case.files(whole) == case.files(job.folder)
 
 
+def test_a_renewed_loss_scale_steps_without_a_loss_and_takes_on_what_was_saved() -> None:
+    precision = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+    renew_scaler(SimpleNamespace(strategy=SimpleNamespace(precision=precision), device=torch.device("cpu")))
+    weight = torch.nn.Parameter(torch.zeros(1))
+    weight.grad = torch.full((1,), precision.scaler.get_scale())  # as another rank's loss has left it
+    precision.optimizer_step(torch.optim.SGD([weight], lr=0.5))
+    assert weight.tolist() == [-0.5]
+    precision.load_state_dict({**precision.state_dict(), "scale": 8.0, "_growth_tracker": 3})
+    assert precision.scaler.get_scale() == 8.0 and precision.state_dict()["_growth_tracker"] == 3
+
+
 @pytest.mark.gpu
 @cuda
 def test_gpu_the_loss_scale_does_not_outlive_a_stage(desk: Desk) -> None:
     fabric = desk.case("train.precision=16").fabric
     precision = fabric.strategy.precision
+    renew_scaler(fabric)
     fresh = precision.scaler.state_dict()
     precision.scaler.update(2.0)
     renew_scaler(fabric)

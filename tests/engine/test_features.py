@@ -89,6 +89,19 @@ def test_it_trains_the_head_that_images_would_have_trained(fresh: Desk, monkeypa
     assert record["scores"] == wanted["scores"]
 
 
+def test_where_the_cache_has_no_room_they_stay_in_memory(fresh: Desk, seen: list[int], monkeypatch, tmp_path) -> None:
+    case = fresh.case(*FROZEN)
+    stored, _ = case.train()
+    assert len(list((tmp_path / "cache").glob("*/features-*"))) == 1
+    for file in (tmp_path / "cache").glob("*/features-*"):
+        file.unlink()
+    seen.clear()
+    monkeypatch.setenv("COMP_CACHE_GB", "0")
+    folder, _ = case.train()
+    assert sum(seen) == ROWS + HELD_OUT + TESTED and not list((tmp_path / "cache").glob("*/features-*"))
+    assert case.files(folder) == case.files(stored)
+
+
 def test_stopped_and_resumed_it_ends_with_the_same_bits(fresh: Desk) -> None:
     case = fresh.case(*FROZEN)
     whole, _ = case.train()

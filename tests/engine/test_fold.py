@@ -21,12 +21,21 @@ from comp.engine.checkpoint import load_weights
 from comp.engine.fold import FoldTraining, train_fold
 from comp.engine.network import Network
 from comp.engine.predict import PredictBatch, predict_views
+from comp.engine.stage import Stage
 from comp.errors import RunError, RunInterrupted
-from comp.events import EpochFinished, Event, FoldFinished, FoldStarted, Notice, PredictionProgress, StageStarted
+from comp.events import (
+    EpochFinished,
+    Event,
+    FoldFinished,
+    FoldStarted,
+    Notice,
+    PredictionProgress,
+    StageStarted,
+)
 from comp.predictions import link_outputs, read_raw
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import Case, Desk
+    from tests.engine.conftest import Case, Desk, Tale
 
 
 class Killed(Exception):
@@ -79,9 +88,51 @@ def test_stopped_within_an_epoch_and_resumed_it_ends_with_the_same_bits(desk: De
     again, second = case.train(replace(stopped, stop=lambda: False))
     assert case.files(whole) == case.files(again)
     assert {"last.safetensors", "oof.parquet", "test.parquet"} <= case.files(again).keys()
-    timeless = {key: value for key, value in record.items() if key != "elapsed_s"}
-    assert timeless == {key: value for key, value in second.items() if key != "elapsed_s"}
+    assert timeless(record) == timeless(second)
     assert not (again / "last.ckpt").exists()
+
+
+def timeless(record: dict[str, Any]) -> dict[str, Any]:
+    """A fold's record without its time, and without the pictures of the first batches that its last process saw."""
+    files = {name: sha256 for name, sha256 in record["files"].items() if name != "samples.json"}
+    return {key: value for key, value in record.items() if key != "elapsed_s"} | {"files": files}
+
+
+def stop_in(tale: Tale, of: type, count: int, what: str = "") -> Callable[[], bool]:
+    """A stop that is asked for at the count-th such event (of predictions of `what`)."""
+    seen, asked = itertools.count(1), []
+
+    def at(event: Event) -> None:
+        if isinstance(event, of) and getattr(event, "what", "") == what and next(seen) == count:
+            asked.append(event)
+
+    tale.at = at
+    return lambda: bool(asked)
+
+
+@pytest.mark.parametrize(
+    ("what", "count", "epochs"),
+    [("held-out", 2, 0), ("held-out", 4, 1), ("held-out", 7, 2), ("test", 2, 2)],
+    ids=["first validation", "last validation", "another view", "test rows"],
+)
+@pytest.mark.parametrize("sets", [("train.ema=true",), ("train.select=best", "mix={use: cutmix}"), ("ensemble={use: swa}",)])
+def test_stopped_within_a_prediction_it_goes_on_there_with_the_same_bits(
+    desk: Desk, monkeypatch, sets, what, count, epochs
+) -> None:
+    case = desk.case(*sets, "train.batch_size=4", "tta=[{use: hflip}]")  # so that each prediction is of three batches
+    whole, record = case.train()
+    batches, train_batch = [], Stage.train_batch
+    monkeypatch.setattr(Stage, "train_batch", lambda *given: (batches.append(given[-1].batch), train_batch(*given))[1])
+    first, tale = desk.tale(), desk.tale()
+    stopped = case.job(stop=stop_in(first, PredictionProgress, count, what))
+    with pytest.raises(RunInterrupted):
+        case.train(stopped, first)
+    assert (stopped.folder / "last.ckpt").exists() and not (stopped.folder / "fold.json").exists()
+    again, second = case.train(replace(stopped, stop=lambda: False), tale)
+    assert [event.epoch for event in (*first.of(EpochFinished), *tale.of(EpochFinished))] == [0, 1]
+    assert len(first.of(EpochFinished)) == epochs
+    assert batches == [*range(20), *range(20)]  # none twice
+    assert case.files(whole) == case.files(again) and timeless(record) == timeless(second)
 
 
 def test_killed_and_run_again_it_ends_with_the_same_bits(desk: Desk, monkeypatch) -> None:

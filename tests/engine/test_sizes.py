@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
-from comp.engine.sizes import plan_image, plan_stage_image, plan_store_size, trains_with_crop, without_weights
+from comp.engine.sizes import (
+    average_side,
+    describe_margin,
+    largest_seen,
+    plan_image,
+    plan_stage_image,
+    plan_store_size,
+    trains_with_crop,
+    without_weights,
+)
 from comp.errors import PluginError
 
 if TYPE_CHECKING:
@@ -47,6 +57,35 @@ def test_the_last_stage_decides_and_each_stage_has_its_own_size(desk: Desk) -> N
 def test_the_store_keeps_what_prediction_sees(desk: Desk) -> None:
     case = desk.case("augment=[{use: light}]", ANY_SIZE, "image.size=[64, 48]")
     assert plan_store_size(case.manifest, case.image) == (80, 60)
+
+
+@pytest.mark.parametrize(
+    ("augment", "stored"),
+    [
+        ("{use: A.RandomResizedCrop}", (90, 136)),  # 8% to 100% of the area: 0.708 of a side on average
+        ("{use: A.RandomResizedCrop, scale: [0.25, 0.25]}", (128, 192)),
+        ("{use: A.RandomResizedCrop, scale: [0.6, 1.0]}", (64, 96)),
+        ("{use: heavy}", (79, 118)),
+        ("{use: light}", (64, 96)),
+        ("{use: A.RandomCrop}", (73, 110)),
+        ("{use: A.PadIfNeeded, min_height: 80, min_width: 112}, {use: A.RandomCrop}", (64, 96)),
+        ("{use: A.Resize, height: 120, width: 120}, {use: A.RandomCrop}", (80, 120)),
+        ("{use: A.OneOf, transforms: [{use: A.HorizontalFlip}, {use: A.RandomResizedCrop}]}", (90, 136)),
+        ("{use: A.HorizontalFlip}", (64, 96)),
+    ],
+)
+def test_the_store_keeps_what_the_average_crop_is_cut_from(desk: Desk, augment, stored) -> None:
+    case = desk.case(f"augment=[{augment}]", ONE_SIZE, "image.size=[64, 96]")
+    assert plan_store_size(case.manifest, case.image) == stored
+    said = describe_margin(stored, largest_seen(case.manifest, case.image))
+    assert (f"stored at {stored[0]} x {stored[1]} px" in said) == (stored != (64, 96))
+    assert "crop" not in said  # it may be A.Resize that wants the margin
+
+
+def test_the_average_side_of_crops_is_that_of_draws() -> None:
+    drawn = np.sqrt(np.random.default_rng(0).uniform(0.08, 1.0, 1_000_000)).mean()
+    assert average_side(0.08, 1.0) == pytest.approx(drawn, abs=1e-3)
+    assert average_side(0.25, 0.25) == 0.5
 
 
 def test_channels_are_three_for_pretrained_weights_else_the_images(desk: Desk) -> None:

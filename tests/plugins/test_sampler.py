@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -55,3 +58,18 @@ def test_imbalanced_refuses_what_has_no_classes() -> None:
         imbalanced(Task((TAGS,)), {"tags": np.zeros((3, 2))})
     with pytest.raises(PluginError, match="the targets are numbers"):
         imbalanced(Task((AGE,)), {"age": np.zeros(3)})
+
+
+def test_imbalanced_beside_importlib_metadata() -> None:
+    """Which puts itself in the standard library's place, and is stricter: torchsampler cannot be imported as it is."""
+    pytest.importorskip("importlib_metadata", reason="mlflow brings it")
+    code = """if True:
+        import importlib_metadata, numpy as np
+        from comp.api import Target, Task
+        from comp.plugins.sampler.imbalanced import imbalanced
+        draw = imbalanced(Task((Target("y", "binary", ("a", "b"), ("y",)),)), {"y": np.array([0] * 30 + [1] * 10)})
+        print(np.bincount(draw(np.random.default_rng(1)) // 30))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    frequent, rare = map(int, done.stdout.strip("[]\n ").split())
+    assert frequent + rare == 40 and 10 <= rare <= 30

@@ -1,4 +1,4 @@
-"""The hand-made run, as a fixture (tests import no module of one another)."""
+"""The hand-made run and the hand-made search, as fixtures (tests import no module of one another)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from types import ModuleType
 import pytest
 
 
-@pytest.fixture(scope="session")
-def story() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("report_story", Path(__file__).with_name("story.py"))
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"report_{name}", Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def story() -> ModuleType:
+    return load("story")
+
+
+@pytest.fixture(scope="session")
+def searched() -> ModuleType:
+    return load("searched")

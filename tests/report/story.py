@@ -59,4 +59,4 @@ def tell() -> Iterator[Event]:
             yield PredictionProgress(fold, "held-out", 20, 20)
             yield epoch(fold, number, score)
         yield FoldFinished(fold, {"accuracy": scores[-1]}, 1, 7.5)
-    yield RunFinished(True, SCORES, 15.2)
+    yield RunFinished(True, SCORES, 15.2, "exp042")

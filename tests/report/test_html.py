@@ -172,7 +172,7 @@ def test_an_unfinished_run_has_a_report(tmp_path, story):
 
 def test_a_blend_has_a_report_without_curves(run_folder, story):
     (run_folder / "events.jsonl").unlink()
-    EventLog(run_folder / "events.jsonl")(RunFinished(True, story.SCORES, 1.0))
+    EventLog(run_folder / "events.jsonl")(RunFinished(True, story.SCORES, 1.0, "exp042"))
     scores = {**story.SCORES, "experiment": "blend1", "digest": "7b00aa11", "members": {"exp040": "exp040@3f9a1c20"}}
     (run_folder / "scores.json").write_text(json.dumps(scores))
     text = " ".join(read(write_report(run_folder, *truth())).texts)

@@ -6,11 +6,12 @@ import pty
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from comp.events import FoldStarted, Notice, StageStarted, StepFinished, StoreProgress
+from comp.events import FoldFinished, FoldStarted, Notice, RunFinished, StageStarted, StepFinished, StoreProgress
 from comp.report import choose_view
 from comp.report.live import REFRESH_S, LiveView
 from comp.report.plain import PlainView
@@ -41,6 +42,34 @@ def test_a_row_per_fold_with_its_state(story):
     assert rows[1][:3] == ["0", "training", "2/3"] and "━" in rows[1][3]
     assert rows[1][4:6] == ["0.4321", "812"] and rows[1][-2:] == ["0.7000", "0.7000"]
     assert rows[2] == ["1", "waiting"]
+
+
+def test_experiments_side_by_side_leave_as_they_end(story):
+    view, stream = make_view()
+    with view:
+        for name in ("exp001", "exp002"):
+            view(replace(story.start((f"{name}/0",)), experiment=name))
+            view(FoldStarted(f"{name}/0", 16, 20))
+        assert [line.split()[0] for line in draw(view).splitlines()] == ["fold", "exp001/0", "exp002/0"]
+        view(FoldFinished("exp001/0", {"accuracy": 0.9}, 1, 7.5))
+        view(RunFinished(True, {**story.SCORES, "per_fold": {"0": 0.9}}, 8.0, "exp001"))
+        assert [line.split()[0] for line in draw(view).splitlines()] == ["fold", "exp002/0"]
+        assert stream.getvalue().count(SHOW) == 0  # the block is still there
+        view(RunFinished(False, {}, 9.0, "exp002"))
+        assert stream.getvalue().count(SHOW) == 1
+    said = stream.getvalue()
+    assert said.index("exp001\n") < said.index("OOF accuracy") < said.index("exp002\n") < said.index("not complete yet")
+
+
+def test_one_experiment_after_another_is_drawn_anew(story):
+    view, stream = make_view()
+    with view:
+        for name in ("exp001", "exp002"):
+            view(replace(story.start((f"{name}/0",)), experiment=name))
+            view(FoldStarted(f"{name}/0", 16, 20))
+            assert f"{name}/0" in draw(view)
+            view(RunFinished(True, story.SCORES, 8.0, name))
+    assert stream.getvalue().count(HIDE) == stream.getvalue().count(SHOW) == 2
 
 
 def test_stages_have_a_column_only_where_there_are_some(story):
@@ -117,7 +146,7 @@ def test_a_terminal_that_went_away_does_not_stop_the_run(story):
     for event in story.tell():
         view(event)
     view.stop()
-    assert view.progress.finished is not None
+    assert view.progress.finished["exp042"].complete
 
 
 def test_no_terminal_means_plain_lines(monkeypatch):

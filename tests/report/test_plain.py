@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
-from comp.events import EpochFinished, FoldSkipped, Notice, RunFinished, StoreProgress
+from comp.events import EpochFinished, FoldFinished, FoldSkipped, FoldStarted, Notice, RunFinished, StoreProgress
 from comp.report.plain import PlainView
 
 
@@ -43,14 +44,26 @@ def test_a_whole_run(story):
 
 
 def test_a_run_that_was_complete_says_so(story):
-    lines = read(FoldSkipped("0", "complete"), FoldSkipped("1", "complete"), RunFinished(True, story.SCORES, 0.1))
+    lines = read(FoldSkipped("0", "complete"), FoldSkipped("1", "complete"), RunFinished(True, story.SCORES, 0.1, "exp042"))
     assert lines[2].split()[:2] == ["fold", "accuracy"]
     assert lines[-1] == "complete already; nothing was trained  0.1 s"
     assert "from before" in lines[4]
 
 
 def test_a_part_of_a_run_is_not_complete(story):
-    assert read(story.start(), RunFinished(False, {}, 3.0))[-1] == "not complete yet  3.0 s"
+    assert read(story.start(), RunFinished(False, {}, 3.0, "exp042"))[-1] == "not complete yet  3.0 s"
+
+
+def test_what_was_not_done_in_time_says_so(story):
+    lines = read(story.start(), FoldStarted("0", 16, 20), RunFinished(False, {}, 3.0, "exp042"))
+    assert [line.split()[-2:] for line in lines[-3:-1]] == [["not", "done"], ["–", "waiting"]]
+
+
+def test_a_run_of_several_is_named(story):
+    start = replace(story.start(("exp042/0", "exp042/1")), experiment="exp042")
+    lines = read(start, FoldFinished("exp042/0", {"accuracy": 0.9}, 1, 7.5), RunFinished(False, {}, 3.0, "exp042"))
+    assert lines[2] == "fold exp042/0  done  accuracy 0.9000  7.5 s"
+    assert lines[3:5] == ["", "exp042"] and [line.split()[0] for line in lines[7:9]] == ["0", "1"]
 
 
 def test_reading_images_is_told_now_and_then(story):
@@ -71,7 +84,7 @@ def test_a_reader_that_went_away_does_not_stop_the_run(story):
     view = PlainView(stream)
     for event in story.tell():
         view(event)
-    assert stream.writes == 1 and view.progress.finished is not None
+    assert stream.writes == 1 and view.progress.finished["exp042"].complete
 
 
 def test_a_terminal_without_unicode_gets_question_marks():
