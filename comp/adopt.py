@@ -63,18 +63,27 @@ def walk_runs(source: Path) -> Iterator[Path]:
             folders[:] = [name for name in folders if name not in ("debug", "trials")]
 
 
-def adopt_begun(plan: RunPlan, source: Path, emit: Emit) -> None:
-    """What `source` has of this run: finished folds, and those that were interrupted, to go on from there.
+def find_fitting(plan: RunPlan, source: Path) -> list[Copy]:
+    """The copies of this run in `source`; the run here need not be opened yet.
 
     Raises:
-        WorkspaceError: there is nothing of this run in it; or a file is not what it was written as.
+        WorkspaceError: there is nothing of this run in it.
     """
     copies = find_copies(source)
     differences = {copy.folder: describe_differences(plan.manifest, plan.run, copy) for copy in copies}
     fitting = [copy for copy in copies if not differences[copy.folder]]
     if not fitting:
         raise WorkspaceError(say_foreign(source, f"{plan.manifest.name}@{plan.run.digest}", differences))
-    for copy in fitting:
+    return fitting
+
+
+def adopt_begun(plan: RunPlan, copies: Sequence[Copy], emit: Emit) -> None:
+    """What copies of this run have: finished folds, and those that were interrupted, to go on from there.
+
+    Raises:
+        WorkspaceError: a file is not what it was written as.
+    """
+    for copy in copies:
         adopt_folds(plan.run, copy, emit, begun=True)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comp.adopt import adopt_begun
+from comp.adopt import adopt_begun, find_fitting
 from comp.blend import run_blend
 from comp.changes import remember_parents, tell_changed_parents
 from comp.competition import encode_targets, unit_table
@@ -145,13 +145,14 @@ def begin_run(project: Project, name: str, wished: Wishes, emit: Emit) -> Begun 
     plan = plan_run(project, shorten(manifest) if debug else manifest, wished.place)
     wanted = choose_folds(plan, wished.only, wished.full)
     make_chain(manifest, plan.competition.task)  # what does not fit is said before training, not after
+    copies = find_fitting(plan, wished.resume) if wished.resume else []  # a refusal leaves nothing behind
     plan = open_run(plan)
     if wished.place == "runs":
         remember_parents(manifest)
     if about_test := describe_test_set(plan.competition.tables):
         emit(Notice(about_test))
-    if wished.resume:
-        adopt_begun(plan, wished.resume, emit)
+    if copies:
+        adopt_begun(plan, copies, emit)
         plan = reopen_run(plan)
     return Begun(plan, wanted)
 

@@ -183,6 +183,7 @@ def test_another_run_is_refused_with_what_differs(tiny, copy):
     with pytest.raises(WorkspaceError) as caught:
         tiny.run(resume=copy)
     assert "train.batch_size was 16 and is 8" in str(caught.value) and str(run_of(copy)) in str(caught.value)
+    assert not list((tiny.root / "experiments" / "exp001").glob("runs/*")), "a refusal leaves nothing behind"
 
 
 def test_other_tables_are_refused(tiny, copy):

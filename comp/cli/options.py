@@ -103,12 +103,14 @@ def check_address(ctx: click.Context, param: click.Parameter, value: str | None)
     return value
 
 
+def address_option(callback: Callable[..., Any] | None = None) -> Callable[[F], F]:
+    help_line = "A Ray cluster that runs (auto: on this machine); without it one is started here."
+    return click.option("--address", metavar="HOST:PORT", callback=callback, help=help_line)
+
+
 def cluster_options(function: F) -> F:
     """`on` and `address`: on which cluster; None: on this machine, in the ordinary way."""
-    address = click.option(
-        "--address",
-        metavar="HOST:PORT",
-        callback=check_address,
-        help="A Ray cluster that runs (auto: on this machine); without it one is started here.",
+    on = click.option(
+        "--on", type=click.Choice(["ray"]), is_eager=True, help="Work on a Ray cluster, all at once as far as there is room."
     )
-    return click.option("--on", type=click.Choice(["ray"]), is_eager=True, help="Work on a Ray cluster.")(address(function))
+    return on(address_option(check_address)(function))

@@ -60,8 +60,7 @@ def check_command(name: str, sets: tuple[str, ...], read_all: bool, as_json: boo
     metavar="0,1",
     help="Folds side by side, one at a time on each of these GPUs ('cpu,cpu': two on the CPU, which share its cores).",
 )
-@click.option("--on", type=click.Choice(["ray"]), help="Folds on a Ray cluster, all at once as far as there is room.")
-@click.option("--address", metavar="HOST:PORT", help="The cluster of --on ray; without it one is started on this machine.")
+@cluster_options
 @click.option("--ship", is_flag=True, help="Send the nodes what folds need, where they do not share the workspace's folder.")
 @click.option("--storage", metavar="URI", help="Where folds that were shipped are kept meanwhile, as in s3://bucket/runs.")
 @click.option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from comp.cli.options import experiment_argument, json_option, read_folds, sets_option
+from comp.cli.options import address_option, experiment_argument, json_option, read_folds, sets_option
 from comp.cli.output import open_search_view, print_json, relative
 
 ALL = "all"
@@ -39,7 +39,7 @@ def read_share(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option(
     "--per-trial", "share", callback=read_share, metavar="gpu=G,cpu=C", help="What a trial is given, as in gpu=0.5,cpu=2."
 )
-@click.option("--address", metavar="HOST:PORT", help="A Ray cluster that is running; without it one is started here.")
+@address_option()
 @click.option("--confirm", is_flag=True, help="Afterwards train the best trial on the folds that did not choose it.")
 @json_option
 def tune_command(

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from filelock import FileLock
-from ruamel.yaml import YAML, YAMLError
 
 from comp.api import Logger, PluginError, plugin
+
+from ._told import ASKED_FOR, count_epochs, list_values, read_manifest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 """Where nothing else is set: no telemetry, and a server that does not answer is given up after a minute, not after an hour."""
-ASKED_FOR = "interrupted", "out of time"
-"""Ends that are no failure."""
 LONGEST_PARAM, MOST_PARAMS = 500, 100
 """What every server of MLflow takes: characters in a parameter's value, parameters in one call."""
 
@@ -85,7 +84,7 @@ class Mlflow:
             case "FoldStarted":
                 self._open(str(event["fold"]))
             case "EpochFinished":
-                self._write(str(event["fold"]), list_values(event), self._count_epochs(event), event["time"])
+                self._write(str(event["fold"]), list_values(event), count_epochs(event, self.place, self.folds), event["time"])
             case "FoldFinished":
                 self._end_fold(event)
             case "RunFinished":
@@ -95,12 +94,6 @@ class Mlflow:
 
     def close(self) -> None:
         self._end_all("FINISHED")
-
-    def _count_epochs(self, event: Mapping[str, Any]) -> int:
-        """The step of an epoch: over a fold; over all folds of a trial, which are one run."""
-        fold = str(event["fold"])
-        before = self.folds.index(fold) if self.place == "trials" and fold in self.folds else 0
-        return before * event["epochs"] + event["epoch"]
 
     def _write(self, fold: str, values: Mapping[str, float], step: int, time_s: float) -> None:
         from mlflow.entities import Metric
@@ -192,19 +185,6 @@ class Mlflow:
             self._open_client().log_batch(identity, params=params[first : first + MOST_PARAMS])
 
 
-def list_values(event: Mapping[str, Any]) -> dict[str, float]:
-    """What an epoch is worth, under the names that TensorBoard's curves have, too."""
-    values = {
-        "loss/train": event["train_loss"],
-        "loss/held_out": event["held_out_loss"],
-        "lr": event["lr"],
-        "samples_per_s": event["samples_per_s"],
-        **{f"score/{metric}": score for metric, score in event["scores"].items()},
-        **({f"loss/train/{target}": value for target, value in event["parts"].items()} if len(event["parts"]) > 1 else {}),
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def list_leaves(value: Any, key: str = "") -> list[tuple[str, str]]:
     """(dotted key, text) of every single value of a manifest."""
     if isinstance(value, dict) and value:
@@ -225,12 +205,3 @@ def write_ids(folder: Path, ids: Mapping[str, Any]) -> None:
     temporary = folder / f".mlflow.json.{os.getpid()}"
     temporary.write_text(json.dumps({"format": FORMAT, "runs": ids}, indent=1) + "\n", encoding="utf-8")
     os.replace(temporary, folder / "mlflow.json")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The run's resolved manifest; empty where there is none."""
-    file = folder / "manifest.resolved.yaml"
-    try:
-        return YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, YAMLError):
-        return {}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from comp.api import Logger, PluginError, plugin
 
+from ._told import list_values
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -57,15 +59,6 @@ class Curves:
 
     def _write(self, event: Mapping[str, Any]) -> None:
         writer = self._open(str(event["fold"]), 0)
-        values = {
-            "loss/train": event["train_loss"],
-            "loss/held_out": event["held_out_loss"],
-            "lr": event["lr"],
-            "samples_per_s": event["samples_per_s"],
-            **{f"score/{metric}": score for metric, score in event["scores"].items()},
-            **({f"loss/train/{target}": value for target, value in event["parts"].items()} if len(event["parts"]) > 1 else {}),
-        }
-        for tag, value in values.items():
-            if value is not None:
-                writer.add_scalar(tag, value, event["epoch"], walltime=event["time"])
+        for tag, value in list_values(event).items():
+            writer.add_scalar(tag, value, event["epoch"], walltime=event["time"])
         writer.flush()

@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ruamel.yaml import YAML, YAMLError
-
 from comp.api import Logger, PluginError, plugin
+
+from ._told import ASKED_FOR, count_epochs, list_values, read_manifest
 
 if TYPE_CHECKING:
     from wandb import Run, Settings
 
-ASKED_FOR = "interrupted", "out of time"
-"""Ends that are no failure."""
 START_S, FINISH_S = 30.0, 60.0
 """How long training waits for a server that does not answer: at a fold's start, and for what is not sent yet at its end."""
 
@@ -68,7 +66,7 @@ class Wandb:
             case "FoldStarted":
                 self._open(str(event["fold"]))
             case "EpochFinished":
-                self._open(str(event["fold"])).log(list_values(event), step=self._count_epochs(event))
+                self._open(str(event["fold"])).log(list_values(event), step=count_epochs(event, self.place, self.folds))
             case "FoldFinished":
                 self._summarise(event)
             case "RunFinished" if self.TRIAL in self.open:
@@ -83,12 +81,6 @@ class Wandb:
 
     def _name(self, fold: str) -> str:
         return self.TRIAL if self.place == "trials" else fold
-
-    def _count_epochs(self, event: Mapping[str, Any]) -> int:
-        """The step of an epoch: over a fold; over all folds of a trial, which are one run."""
-        fold = str(event["fold"])
-        before = self.folds.index(fold) if self.place == "trials" and fold in self.folds else 0
-        return before * event["epochs"] + event["epoch"]
 
     def _open(self, fold: str) -> Run:
         import wandb as library
@@ -135,19 +127,6 @@ def choose_settings() -> Settings:
     )  # fmt: skip
 
 
-def list_values(event: Mapping[str, Any]) -> dict[str, float]:
-    """What an epoch is worth, under the names that TensorBoard's curves have, too."""
-    values = {
-        "loss/train": event["train_loss"],
-        "loss/held_out": event["held_out_loss"],
-        "lr": event["lr"],
-        "samples_per_s": event["samples_per_s"],
-        **{f"score/{metric}": score for metric, score in event["scores"].items()},
-        **({f"loss/train/{target}": value for target, value in event["parts"].items()} if len(event["parts"]) > 1 else {}),
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def find_id(folder: Path, name: str) -> str:
     """The id of a run of theirs, drawn once and kept, so that what is resumed goes on in it."""
     file = folder / f"{name}.id"
@@ -157,12 +136,3 @@ def find_id(folder: Path, name: str) -> str:
         temporary.write_text(uuid.uuid4().hex[:12], encoding="utf-8")
         os.replace(temporary, file)
     return file.read_text(encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The run's resolved manifest; empty where there is none."""
-    file = folder / "manifest.resolved.yaml"
-    try:
-        return YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, YAMLError):
-        return {}
