@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from benchmarks.pictures import make_photographs, make_pictures
-from comp.cache import LIMIT
-from comp.store import open_store
+from comp.stores.cache import LIMIT
+from comp.stores.store import open_store
 
 SIDE = 224
 BATCH = 32

@@ -14,7 +14,6 @@ import pandas as pd
 
 from comp.api import Task
 from comp.blend import gather_members, name_members
-from comp.cache import describe_need
 from comp.changes import find_changed_parents
 from comp.competition import Competition, encode_targets, open_competition, unit_table
 from comp.engine.device import demand_devices, describe_device, open_device
@@ -35,7 +34,8 @@ from comp.project import Project
 from comp.sample import list_units
 from comp.search import demand_space
 from comp.steps import open_steps
-from comp.store import open_store
+from comp.stores.cache import describe_need
+from comp.stores.store import open_store
 from comp.submission import build_submission
 from comp.tables import describe_fillers
 from comp.unsettled import list_questions

@@ -1,7 +1,7 @@
 """Images: one image file (or what a dataset's own reader gives) becomes a (H, W, C) uint8 array, the same for any format.
 
 Owns reading, channels, resizing, and the looks that `init` and `check` take at a data set.
-Formats are comp.decoding's, keeping many images is comp.store's; finding the file that an id means is the dataset plugin's.
+Formats are comp.decoding's, keeping many images is comp.stores'; finding the file that an id means is the dataset plugin's.
 """
 
 from __future__ import annotations

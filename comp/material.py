@@ -25,9 +25,9 @@ from comp.plan import RunPlan
 from comp.project import atomic_write
 from comp.runs import FULL, fold_folder, read_fold
 from comp.steps import open_steps
-from comp.store import open_kept, open_store
-from comp.store_source import StoreForm
-from comp.stored import ImageStore
+from comp.stores.store import open_kept, open_store
+from comp.stores.store_source import StoreForm
+from comp.stores.stored import ImageStore
 from comp.training_part import TrainingPart, apply_fixes, join_extra, make_extra_rows
 
 if TYPE_CHECKING:

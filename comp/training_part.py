@@ -18,7 +18,7 @@ from comp.extra import ExtraTable
 from comp.fixes import Fixes
 from comp.lookalikes import confirm_pairs, find_lookalikes, hash_pictures
 from comp.runs import FULL
-from comp.stored import ImageStore
+from comp.stores.stored import ImageStore
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ FLOORS = {
         "competition", "units", "assigning", "folds", "lineage",
         "ids", "parquet", "predictions", "views", "scores", "bootstrap", "crossfit", "judges", "post",
         "unsettled",
-        "blends", "submission", "sample", "ledger", "images", "decoding", "pictures", "store",
-        "store_build", "store_source", "stored", "unstored", "ahead", "cache",
+        "blends", "submission", "sample", "ledger", "images", "decoding", "pictures", "stores",
         "runs", "tables", "rare", "aggregate", "steps", "extra", "fixes", "further", "lookalikes",
         "domains", "points", "search", "trials",
     ],
@@ -70,7 +69,7 @@ def read_imports(file: Path) -> Iterator[tuple[int, str]]:
             base = (
                 ".".join([*package[: -node.level], *([node.module] if node.module else [])]) if node.level else node.module or ""
             )
-            # `from comp import store` names a module, not an attribute.
+            # `from comp.stores import store` names a module, not an attribute.
             yield from ((node.lineno, f"{base}.{name.name}") for name in node.names)
             yield node.lineno, base
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
@@ -175,14 +174,14 @@ def test_heavy_modules_are_not_reached_by(module: str) -> None:
 
 
 def test_each_part_of_the_image_store_is_imported_from_where_it_lives() -> None:
-    homes = {"ImageStore": "comp.stored", "StoreForm": "comp.store_source", "Source": "comp.store_source"}
+    homes = {"ImageStore": "comp.stores.stored", "StoreForm": "comp.stores.store_source", "Source": "comp.stores.store_source"}
     found = [
         f"{path.relative_to(ROOT)}:{line} imports {module}"
         for folder in ("comp", "tests", "benchmarks")
         for path in list_sources(folder)
         for line, module in read_imports(path)
         for home, _, name in [module.rpartition(".")]
-        if home.startswith("comp.store") and homes.get(name, home) != home
+        if home.startswith("comp.stores.store") and homes.get(name, home) != home
     ]
     assert found == []
 
@@ -196,8 +195,8 @@ def test_the_reader_of_imports_sees_lazy_and_relative_ones_and_skips_type_checki
     file.write_text(
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\n"
         "def f():\n    import numpy.linalg\n    from . import y\n    from ..run import z\n"
-        "    from importlib import import_module\n    import_module('comp.tune')\n"
+        "    from importlib import import_module\n    import_module('comp.tuning.tune')\n"
     )
     modules = {module for _, module in read_imports(file)}
     assert "torch" not in modules
-    assert {"numpy.linalg", "comp.cli.y", "comp.run", "comp.tune"} <= modules
+    assert {"numpy.linalg", "comp.cli.y", "comp.run", "comp.tuning.tune"} <= modules

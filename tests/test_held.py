@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import comp.cache
-from comp.cache import clear_cache, hold, list_entries, make_room, remove, room_lock
-from comp.store import open_store
-from comp.stored import ImageStore
+import comp.stores.cache
+from comp.stores.cache import clear_cache, hold, list_entries, make_room, remove, room_lock
+from comp.stores.store import open_store
+from comp.stores.stored import ImageStore
 
 LOCK = fcntl.flock
 
@@ -52,7 +52,7 @@ def lock_as_nfs(file: io.FileIO | int, how: int) -> None:
 
 
 def test_over_nfs_what_nobody_holds_goes_and_what_is_held_stays(tmp_path, monkeypatch):
-    monkeypatch.setattr(comp.cache.fcntl, "flock", lock_as_nfs)
+    monkeypatch.setattr(comp.stores.cache.fcntl, "flock", lock_as_nfs)
     folder = put(tmp_path)
     with hold(folder):
         assert list_entries(tmp_path)[0].in_use and not remove(folder)
@@ -66,7 +66,7 @@ def test_what_cannot_be_asked_is_left_alone(tmp_path, monkeypatch, error):
             raise OSError(error, os.strerror(error))
         LOCK(file, how)
 
-    monkeypatch.setattr(comp.cache.fcntl, "flock", refuse)
+    monkeypatch.setattr(comp.stores.cache.fcntl, "flock", refuse)
     monkeypatch.setenv("COMP_CACHE_GB", "0.000001")
     folder = put(tmp_path / "cache")
     assert list_entries(tmp_path / "cache")[0].in_use and not remove(folder)
@@ -104,7 +104,7 @@ class Full(io.FileIO):
 def test_a_store_is_held_also_where_the_disk_takes_no_note_of_it(tmp_path, monkeypatch):
     folder = put(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(comp.cache, "open", lambda path, mode, **others: Full(path, "a+"), raising=False)
+        patch.setattr(comp.stores.cache, "open", lambda path, mode, **others: Full(path, "a+"), raising=False)
         held = hold(folder, "exp002 train")
     with held:
         assert not remove(folder)

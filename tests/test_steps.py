@@ -15,8 +15,8 @@ from comp.catalog import build_catalog
 from comp.errors import ImageError, PluginError
 from comp.images import find_missing, probe_images, read_own
 from comp.steps import NO_STEPS, Steps, open_steps
-from comp.store import open_store
-from comp.stored import ImageStore
+from comp.stores.store import open_store
+from comp.stores.stored import ImageStore
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from comp.cli.options import json_option
 from comp.cli.output import print_json, print_lines, relative
 
 if TYPE_CHECKING:
-    from comp.cache import Entry
+    from comp.stores.cache import Entry
 
 SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
@@ -40,8 +40,8 @@ def cache_command(clear: bool, older_than_s: float, as_json: bool) -> None:
     The cache keeps to its limit by itself: what was used longest ago goes first. Whatever is removed is made again when it is
     wanted. COMP_CACHE_GB sets the limit of this machine; without it, it is four fifths of what the disk would have free.
     """
-    from comp.cache import LIMIT, clear_cache, list_entries, looking, read_limit, show_bytes
     from comp.project import find_project
+    from comp.stores.cache import LIMIT, clear_cache, list_entries, looking, read_limit, show_bytes
 
     cache = find_project().cache
     removed = clear_cache(cache, older_than_s) if clear else []
@@ -58,7 +58,7 @@ def cache_command(clear: bool, older_than_s: float, as_json: bool) -> None:
 
 
 def describe_removed(removed: Sequence[Entry], kept: Sequence[Entry]) -> list[str]:
-    from comp.cache import show_bytes
+    from comp.stores.cache import show_bytes
 
     lines = [f"removed {len(removed)} stores, {show_bytes(sum(entry.bytes for entry in removed))}"]
     return lines + [f"kept {entry.key} ({', '.join(entry.by)}), which is in use" for entry in kept if entry.in_use]
@@ -91,6 +91,6 @@ def describe_unstored(entry: Entry) -> str:
 
 
 def show(count: int) -> str:
-    from comp.cache import show_bytes
+    from comp.stores.cache import show_bytes
 
     return show_bytes(count) if count else "–"

@@ -92,9 +92,9 @@ def run_command(
     Running again goes on where it stopped, or says that the run is complete. Ctrl-C saves first. Of several experiments one
     follows the other; with --gpus their folds share the devices.
     """
-    from comp.distribute import choose_train
     from comp.project import find_project
-    from comp.several import run_several
+    from comp.scale.distribute import choose_train
+    from comp.scale.several import run_several
 
     project = find_project()
     train, options = choose_train(on, devices, {"address": address, "ship": ship, "storage": storage})
@@ -216,7 +216,7 @@ def predict_command(
     """
     from comp.predict import gather_here, predict_new
     from comp.project import find_project
-    from comp.sharded import open_shards
+    from comp.scale.sharded import open_shards
 
     project = find_project()
     with open_view(as_json) as view, open_shards(address, view) if on else nullcontext(gather_here) as gather:

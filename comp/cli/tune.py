@@ -58,8 +58,8 @@ def tune_command(
     Needs Ray: pip install 'comp-kit[ray]'.
     """
     from comp.project import find_project
-    from comp.tune import tune_experiment
-    from comp.tuning import Wishes
+    from comp.tuning.tune import tune_experiment
+    from comp.tuning.wishes import Wishes
 
     wishes = Wishes(sets, trials, only, share.get("cpu"), share.get("gpu"), address, confirm)
     with open_search_view(as_json) as view:

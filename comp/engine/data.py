@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from comp.ahead import read_ahead
 from comp.engine.augment import Augmenter
 from comp.engine.randomness import Part, hash_key
 from comp.errors import CompError, RunError
 from comp.images import Size, resize_image
-from comp.stored import ImageStore
+from comp.stores.ahead import read_ahead
+from comp.stores.stored import ImageStore
 
 Chunk = tuple[np.ndarray, np.ndarray, int]
 """One batch to be made: rows (B,), how often each came before in the epoch (B,), and the epoch's key."""

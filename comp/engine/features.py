@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from comp import __version__
-from comp.cache import make_room, room_lock
 from comp.engine.data import iterate_images
 from comp.engine.joined import JoinedStore
 from comp.engine.network import Network
@@ -29,7 +28,8 @@ from comp.events import PredictionProgress
 from comp.images import Size
 from comp.manifest import Manifest
 from comp.project import atomic_write, hash_json
-from comp.stored import ImageStore
+from comp.stores.cache import make_room, room_lock
+from comp.stores.stored import ImageStore
 
 FORMAT = 1
 ROWS = 64  # at a time; always as many, because other batches may give other last bits

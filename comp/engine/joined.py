@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from comp.engine.rows import Rows
-from comp.stored import ImageStore
+from comp.stores.stored import ImageStore
 
 
 class JoinedStore:

@@ -11,7 +11,7 @@ import pandas as pd
 from comp.api import Task
 from comp.competition import encode_targets
 from comp.engine.randomness import row_keys
-from comp.stored import ImageStore
+from comp.stores.stored import ImageStore
 
 
 @dataclass(frozen=True)

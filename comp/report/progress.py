@@ -1,6 +1,6 @@
 """How far a run is: the state that the live view and the plain lines show, kept from events. Prints nothing.
 
-Of several experiments the folds are called `exp001/0` (comp.relay.label).
+Of several experiments the folds are called `exp001/0` (comp.scale.relay.label).
 """
 
 from __future__ import annotations

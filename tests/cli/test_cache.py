@@ -8,8 +8,8 @@ import time
 import pandas as pd
 import pytest
 
-from comp.cache import hold
 from comp.cli.cache import read_age
+from comp.stores.cache import hold
 
 
 def test_it_lists_what_was_made_for_whom(tiny_run):

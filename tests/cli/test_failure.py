@@ -8,7 +8,7 @@ def fail_with(monkeypatch, error):
     def run_experiment(project, name, **given):
         raise error
 
-    monkeypatch.setattr("comp.several.run_experiment", run_experiment)
+    monkeypatch.setattr("comp.scale.several.run_experiment", run_experiment)
 
 
 def test_a_failed_run_is_1(workspace, monkeypatch, capsys):

@@ -32,7 +32,7 @@ def given(monkeypatch, workspace):
         emit(RunFinished(True, SCORES, 2.0, name))
         return {name: RunResult("3f9a1c20", workspace / f"experiments/{name}/runs/3f9a1c20", True, SCORES) for name in names}
 
-    monkeypatch.setattr("comp.several.run_several", run_several)
+    monkeypatch.setattr("comp.scale.several.run_several", run_several)
     return calls
 
 

@@ -32,7 +32,7 @@ from comp.events import Event
 from comp.manifest import Manifest, load_manifest
 from comp.project import Project
 from comp.scores import build_metrics
-from comp.store import open_store
+from comp.stores.store import open_store
 
 COMPETITION = """\
 format: 1

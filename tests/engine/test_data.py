@@ -19,8 +19,8 @@ from comp.engine.data import TrainLoader, count_repeats, iterate_images
 from comp.engine.joined import JoinedStore
 from comp.engine.randomness import row_keys
 from comp.errors import PluginError, RunError
-from comp.store import open_store
-from comp.stored import ImageStore
+from comp.stores.store import open_store
+from comp.stores.stored import ImageStore
 
 KEY = (42, "fold0", "train", 0)
 
