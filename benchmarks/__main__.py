@@ -5,5 +5,5 @@ from __future__ import annotations
 import subprocess
 import sys
 
-for name in ("startup", "overhead", "folds", "store"):
+for name in ("startup", "first_step", "overhead", "folds", "store", "predict", "tables", "frozen", "augment", "gpu"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]], check=True)

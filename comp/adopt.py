@@ -18,14 +18,15 @@ from comp.changes import list_changes, say_few
 from comp.digest import list_specs
 from comp.errors import ManifestError, WorkspaceError
 from comp.events import Emit, Notice, read_events
+from comp.formats import read_record
 from comp.manifest import Manifest, load_resolved
 from comp.plan import RunPlan, has_begun
 from comp.project import append_line, atomic_write, hash_file
-from comp.runs import FULL, Run, fold_folder, read_fold
+from comp.runs import CHECKPOINTS, FORMAT, FULL, Run, fold_folder, read_fold
 from comp.train import lock_fold
 
 SHOWN = 3
-LAST = ("last.ckpt", "fold.json")
+LAST = (*CHECKPOINTS, "fold.json")
 """Files that say that the others are there."""
 
 
@@ -47,7 +48,7 @@ def find_copies(source: Path) -> list[Copy]:
     Raises:
         WorkspaceError: there is none.
     """
-    found = [Copy(folder, json.loads((folder / "environment.json").read_text(encoding="utf-8"))) for folder in walk_runs(source)]
+    found = [Copy(folder, read_record(folder / "environment.json", FORMAT)) for folder in walk_runs(source)]
     if not found:
         raise WorkspaceError(f"no run in {source}: wanted a run's folder (with environment.json in it), or a folder above one.")
     return found
@@ -144,7 +145,7 @@ def adopt_folds(run: Run, copy: Copy, emit: Emit, begun: bool = False) -> list[s
 def adopt_size(run: Run, copy: Copy) -> None:
     """All folds of a run see images stored at one size: where none has begun here, at that of the copy."""
     file = run.folder / "environment.json"
-    state = json.loads(file.read_text(encoding="utf-8"))
+    state = read_record(file, FORMAT)
     state["form"].pop("stored_px", None)
     state["form"] |= {key: value for key, value in copy.state["form"].items() if key == "stored_px"}
     atomic_write(file, json.dumps(state, indent=2, ensure_ascii=False))
@@ -179,7 +180,8 @@ def adopt_fold(run: Run, copy: Copy, fold: str, emit: Emit) -> bool:
             return False
         copy_files(source, target)
         if record:
-            (target / "last.ckpt").unlink(missing_ok=True)
+            for name in CHECKPOINTS:
+                (target / name).unlink(missing_ok=True)
     except OSError as error:
         raise WorkspaceError(f"{source} cannot be copied to {target}: {error.strerror or error}") from error
     finally:

@@ -29,9 +29,9 @@ def aggregate_rows(values: np.ndarray, keys: np.ndarray, task: Task, rule: str) 
     """
     if faults := check_aggregate(task, rule):
         raise PredictionsError("; ".join(faults))
+    if len(keys) == 0 or rule == "mean":
+        return average_rows(values, keys)
     _, first, group, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    if len(counts) == 0 or rule == "mean":
-        return (average_groups(values, group, counts) if len(counts) else values), first
     order = np.argsort(group, kind="stable")
     starts = np.cumsum(counts) - counts
     found = np.empty((len(counts), values.shape[1]))
@@ -41,10 +41,13 @@ def aggregate_rows(values: np.ndarray, keys: np.ndarray, task: Task, rule: str) 
     return found, first
 
 
-def average_groups(values: np.ndarray, group: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Means (G, outputs) of the rows of each group 0..G-1."""
+def average_rows(values: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the rows that share a key, ordered by key; and where each key first stands."""
+    if (keys[1:] > keys[:-1]).all():  # each key once, in order: there is nothing to bring together
+        return values, np.arange(len(keys))
+    _, first, group, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
     order = np.argsort(group, kind="stable")
-    return np.add.reduceat(values[order], np.cumsum(counts) - counts, axis=0) / counts[:, None]
+    return np.add.reduceat(values[order], np.cumsum(counts) - counts, axis=0) / counts[:, None], first
 
 
 def _take_strongest(values: np.ndarray, starts: np.ndarray, target: Target, rule: str) -> np.ndarray:

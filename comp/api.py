@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OFFERS", "KINDS", "STACK", "PICTURES", "ARRAYS", "plugin", "Spec", "Target", "Task", "Tables", "Units", "ImageSpec",
-    "Metric", "Mixed", "Batch", "EnsembleJob", "Split", "Preprocess", "Augment", "Mix", "Sampler", "Backbone", "Head",
-    "Loss", "Objective", "Scheduler", "Ensemble", "Gatherer", "View", "Score", "Post", "Blend",
+    "Metric", "Mixed", "Batch", "EnsembleJob", "Split", "Preprocess", "Augment", "DeviceAugment", "Mix", "Sampler", "Backbone",
+    "Head", "Loss", "Objective", "Scheduler", "Ensemble", "Gatherer", "View", "Score", "Post", "Blend",
     "SubmissionForm", "Logger", "Leaderboard", "CompError", "DataError", "FoldsError", "ImageError", "MetricUndefined",
     "PluginError", "SubmissionError", "WeightsError", "is_packed", "unpack_table", "Formula",
     "read_formula",
@@ -67,7 +67,14 @@ returns what that plugin returns for the same offers, `build(spec, image=other)`
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def plugin(kind: str, *, family: str | None = None, names: str | None = None, signature: str | None = None) -> Callable[[F], F]:
+def plugin(
+    kind: str,
+    *,
+    family: str | None = None,
+    names: str | None = None,
+    signature: str | None = None,
+    on: Literal["device"] | None = None,
+) -> Callable[[F], F]:
     """Mark a function (or class) as the plugin of this kind that bears its name. Registers nothing, imports nothing.
 
     All arguments are literals, because the catalog reads them from the source without importing it.
@@ -81,6 +88,7 @@ def plugin(kind: str, *, family: str | None = None, names: str | None = None, si
         signature: function of the same module, `(name: str, arguments: dict) -> inspect.Signature | None`: what the
             library's thing accepts. Where it ends in `**kwargs` the function builds the thing once, cheaply, and lets its
             TypeError or ValueError through: that message becomes the fault.
+        on: `device` for an `augment` that is a DeviceAugment: it changes batches where the network computes.
 
     Raises:
         PluginError: the kind does not exist.
@@ -89,7 +97,8 @@ def plugin(kind: str, *, family: str | None = None, names: str | None = None, si
         raise PluginError(f"@plugin({kind!r}): there is no such kind; the kinds are {', '.join(KINDS)}")
 
     def mark(function: F) -> F:
-        function.__comp_plugin__ = {"kind": kind, "family": family, "names": names, "signature": signature}  # type: ignore[attr-defined]
+        marks = {"kind": kind, "family": family, "names": names, "signature": signature, "on": on}
+        function.__comp_plugin__ = marks  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -304,7 +313,7 @@ class Batch:
     """What an objective is given, on the device.
 
     Attributes:
-        images: (B, C, H, W) float, normalised, channels_last.
+        images: (B, C, H, W) float, normalised, channels_last unless train.channels_last is off.
         targets: target name -> (B,) int64 class, (B, L) float 0/1 labels, or (B,) float values.
         weights: (B,) float row weights, 1 on average over the training rows.
         table: (B, F) float features of the row's own columns, for a backbone that takes them; None without.
@@ -368,6 +377,23 @@ class Augment(Protocol):
     def __call__(self, *, image: np.ndarray) -> dict[str, Any]: ...
 
 
+class DeviceAugment(Protocol):
+    """Kind `augment`, marked `on="device"`: changes whole batches of training images where the network computes.
+
+    Such entries stand last in `augment`. Called with images (B, C, H, W) float32 in [0, 1] on the device, in the size that they
+    are stored in (the training size where transforms before it crop or resize), and `drawn`: (B, draws) float64 in (0, 1), which
+    depend on (epoch, row, n-th time in the epoch) alone. Returns (B, C, H', W') in [0, 1]; what is not of the training size is
+    resized. An image's result depends on its own row of both only.
+
+    Attributes:
+        draws: how many numbers it is given for each image.
+    """
+
+    draws: int
+
+    def __call__(self, images: torch.Tensor, drawn: np.ndarray, /) -> torch.Tensor: ...
+
+
 class Mix(Protocol):
     """Kind `mix`: called once per training step, on the device; all randomness from `generator` (a CPU generator)."""
 
@@ -388,6 +414,7 @@ class Sampler(Protocol):
 class Backbone(Protocol):
     """Kind `model`: an nn.Module from normalised images (B, C, H, W) to pooled features (B, features).
 
+    It leaves the images as they are (nothing in place): those of several folds are given the same ones.
     Supplied `table_width`: how many features of the row's own columns there are, 0 without.
     Attribute `takes_table` (optional): true, and forward is called with (images, table (B, table_width) float).
     Further methods take images, too; an objective reaches them through the network's `method` (reconstruct).
@@ -607,7 +634,9 @@ class Blend(Protocol):
 
     Supplied `score`: a Score of the whole task; `members`: name -> the Task that it predicts. `fit` is called with
     {member: (N, outputs) probabilities} and the targets of the rows that are scored; `predict` with members of the same names,
-    returns (M, outputs). To find out what a member is worth, both are called without it.
+    returns (M, outputs). To find out what a member is worth, both are called without it. Where members are too large to hold,
+    the mapping reads an array each time that it is asked for, and its `read_parts(name)` gives (slice of rows, values) part by
+    part, each in the memory of the one before.
 
     Attributes (optional):
         weights: after `fit`, member -> its share, for reports; one of weight 0 has no part in what `predict` returns.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from comp.api import Blend
+from comp.api import Blend, Task
 from comp.blends import (
     Aligned,
     Blended,
@@ -27,11 +28,16 @@ from comp.events import Emit, Notice
 from comp.given import Given, RunResult, given_folder, write_given
 from comp.judges import TaskJudge
 from comp.manifest import Manifest, load_manifest
+from comp.members import HELD_BYTES, open_shelf
 from comp.new import create_experiment, remove_on_failure
+from comp.parquet import measure_table
 from comp.predictions import demand_same_task, read_predictions
 from comp.project import Project, hash_file
 from comp.runs import Run, find_run
 from comp.scores import build_metrics, score_rows
+from comp.stores.ahead import read_ahead
+
+READERS = 2
 
 
 @dataclass(frozen=True)
@@ -52,18 +58,22 @@ def gather_members(project: Project, manifest: Manifest, competition: Competitio
         PredictionsError: members of other ids or targets; the message shows the difference.
     """
     runs = find_members(project, manifest)
-    members = [read_member(name, run) for name, run in runs.items()]
+    sizes = {name: measure_member(run) for name, run in runs.items()}
     task, spec, catalog = competition.task, manifest.values["blend"], manifest.catalog
     judge = TaskJudge(task, build_metrics(catalog, manifest.values["metric"], task))
-    tasks = {member.name: member.oof.task for member in members}
+    tasks = {name: task for name, (task, _) in sizes.items()}
 
     def build() -> Blend:
         return catalog.build("blend", spec, task=task, score=judge, members=tasks)
 
     if not getattr(build(), "any_targets", False):
-        for member in members:
-            demand_same_task(member.oof.task, task, f"{member.name} (against the competition)")
-    return Gathered(runs, align_members(members), build, judge)
+        for name, other in tasks.items():
+            demand_same_task(other, task, f"{name} (against the competition)")
+    too_large = sum(size for _, size in sizes.values()) > HELD_BYTES
+    shelf = (lambda: open_shelf(project.cache)) if too_large else None
+    with ThreadPoolExecutor(1) as reader:
+        read = read_ahead(lambda named: read_member(*named), runs.items(), reader, 1)
+        return Gathered(runs, align_members(read, shelf), build, judge)
 
 
 def run_blend(project: Project, manifest: Manifest, emit: Emit) -> RunResult:
@@ -151,12 +161,21 @@ def name_members(runs: Mapping[str, Run]) -> dict[str, str]:
 
 def hash_members(project: Project, manifest: Manifest) -> dict[str, str]:
     """`member/oof.parquet` -> SHA-256, of all prediction files that a blend is made of."""
-    return {
-        f"{name}/{file}": hash_file(run.folder / file)
+    files = {
+        f"{name}/{file}": run.folder / file
         for name, run in find_members(project, manifest).items()
         for file in ("oof.parquet", "test.parquet")
         if (run.folder / file).exists()
     }
+    with ThreadPoolExecutor(READERS) as pool:
+        return dict(zip(files, pool.map(hash_file, files.values()), strict=True))
+
+
+def measure_member(run: Run) -> tuple[Task, int]:
+    """What a member predicts, and how many bytes its OOF and test predictions take in memory."""
+    files = [run.folder / "oof.parquet", run.folder / "test.parquet"]
+    found = [measure_table(file, "oof", "test") for file in files if file.exists() or file is files[0]]
+    return found[0][0], sum(rows * task.outputs * 8 for task, rows in found)
 
 
 def read_member(name: str, run: Run) -> Member:

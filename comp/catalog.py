@@ -263,9 +263,12 @@ def _add_packages(catalog: Catalog, clashes: list[str]) -> None:
 
 
 def _locate_module(module: str) -> Path | None:
-    """The file of a module. Packages above it are imported where it has some, as Python's finder does."""
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError, AttributeError):
-        return None
+    """The file of a module, found as Python finds it, but without importing the packages above it."""
+    path, found, name = None, None, ""
+    for part in module.split("."):
+        name = f"{name}.{part}".lstrip(".")
+        found = next((spec for finder in sys.meta_path if (spec := finder.find_spec(name, path))), None)
+        if found is None:
+            return None
+        path = found.submodule_search_locations
     return Path(found.origin) if found and found.origin and Path(found.origin).is_file() else None

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from comp.events import Emit, Notice
+from comp.formats import read_record
 from comp.inline import to_yaml
 from comp.layers import OWN_KEYS, show_path
 from comp.manifest import Manifest
@@ -75,7 +76,7 @@ def find_changed_parents(manifest: Manifest) -> list[str]:
     file = manifest.folder / "runs" / ".parents.json"
     if not file.exists():
         return []
-    before = json.loads(file.read_text(encoding="utf-8"))["parents"]
+    before = read_record(file, FORMAT)["parents"]
     sentences = []
     for name, now in describe_parents(manifest).items():
         changes = list_changes(before[name], now) if name in before else []

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from comp.api import Task
+from comp.audit.tables import judge_tables
 from comp.blend import gather_members, name_members
 from comp.changes import find_changed_parents
 from comp.competition import Competition, encode_targets, open_competition, unit_table
@@ -89,6 +90,7 @@ def check_experiment(project: Project, name: str, sets: Sequence[str] = (), read
     ]
     lines, estimate = check_model(project, manifest, competition, folds)
     sections += [("model", lines), ("submission", check_form(manifest, competition, warnings))]
+    warnings += [str(finding) for finding in judge_tables(manifest, competition, folds) if finding.level != "note"]
     if asked := describe_questions(project):
         sections.append(("questions", asked))
     return CheckReport(sections, warnings, estimate)
@@ -221,7 +223,7 @@ def check_model(project: Project, manifest: Manifest, competition: Competition, 
     images = sum(table["image"].nunique() for table in (tables.train, tables.test) if table is not None)
     lines = [
         f"batch {shape_text(trial.input_shape)} -> {trial.features} features -> {shape_text(trial.output_shape)}; "
-        f"first loss {trial.loss:.3f}",
+        + trial.describe_loss(),
         f"{trial.parameters / 1e6:.2f} M weights, {trial.trainable / 1e6:.2f} M of them trained in stage '{stage['name']}'",
         f"trained at {shape_text(image.size)}, predicted at {shape_text(image.predict_size)} px, on {describe_device(fabric)}",
         describe_need(project.cache, images, (*size, image.channels)),
@@ -281,11 +283,11 @@ def check_form(manifest: Manifest, competition: Competition, warnings: list[str]
 
 
 def make_up_answers(task: Task, count: int) -> np.ndarray:
-    """Equal probabilities for classes, zero for numbers: (count, outputs)."""
-    answers = np.zeros((count, task.outputs))
+    """Equal probabilities for classes, zero for numbers: (count, outputs), all of them one row in memory."""
+    answer = np.zeros(task.outputs)
     for target in task.targets:
-        answers[:, task.slices[target.name]] = 1 / target.width if target.classes else 0.0
-    return answers
+        answer[task.slices[target.name]] = 1 / target.width if target.classes else 0.0
+    return np.broadcast_to(answer, (count, task.outputs))
 
 
 def shape_text(shape: Sequence[int]) -> str:

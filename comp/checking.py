@@ -25,7 +25,8 @@ from comp.keys import (
     STAGE_PARAMETERS,
     Slot,
 )  # fmt: skip
-from comp.marked import Marked, merge, unmark
+from comp.marked import Marked, unmark
+from comp.overlay import merge
 from comp.project import NAME, suggest
 from comp.signature import check_arguments, check_values, coerce, coerce_values, fill_defaults, list_parameters, show
 from comp.source import Parameter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import Any
 
 from comp.catalog import Catalog
 from comp.checking import Checker, Key
@@ -23,6 +24,7 @@ def check_blend(checker: Checker, project: Project, name: str, stated: Marked) -
     """A blend has no model, and its members exist."""
     refuse_model(checker, stated, f"a blend trains no model ({stated.value['blend'].origin}); remove one of the two")
     members = (checker.values.get("blend") or {}).get("members")
+    members = members if isinstance(members, dict | list) else None  # what is neither was noted by its type
     for key, member in members.items() if isinstance(members, dict) else enumerate(members or ()):
         other, _, digest = str(member).partition("@")
         path = ("blend", "members", str(key))
@@ -58,21 +60,43 @@ def refuse_model(checker: Checker, stated: Marked, message: str) -> None:
             checker.faults.append(Fault(node.origin.file, node.origin.line, key, message))
 
 
+def check_model(checker: Checker) -> None:
+    """What the keys of a model that is trained demand of each other."""
+    for check in (check_ensemble, check_seeds, check_order, check_devices):
+        check(checker)
+
+
 def check_seeds(checker: Checker) -> None:
     seeds = checker.values.get("seeds")
     if seeds is not None and (not seeds or len(set(seeds)) < len(seeds)):
         checker.note(("seeds",), f"is {seeds}; wanted several numbers, each once")
 
 
+def check_order(checker: Checker) -> None:
+    """What is done on the device comes after what is done in the loader: run-wide, and in each stage that says its own."""
+    stages = unmark(checker.tree).get("stages")
+    places: list[tuple[Key, Any]] = [(("augment",), checker.values.get("augment"))]
+    for number, stage in enumerate(stages if isinstance(stages, list) else ()):
+        places += [(("stages", str(number), "augment"), stage.get("augment"))] if isinstance(stage, dict) else []
+    for path, specs in places:
+        before = ""
+        for number, spec in enumerate(specs if isinstance(specs, list) else ()):
+            use = spec.get("use") if isinstance(spec, dict) else None
+            if isinstance(use, str) and is_on_device(checker.catalog, use):
+                before = use
+            elif before:
+                checker.note((*path, str(number)), f"{use!r} is done in the loader, before {before!r} on the device: move it")
+
+
 def check_devices(checker: Checker) -> None:
-    """Several devices share a fold from its first stage to its last."""
+    """Several devices share a fold from its first stage to its last, and its weights lie in memory in one way."""
     train = checker.values.get("train", {})
     if train.get("sync_batch_norm") and train.get("devices") == 1:
         checker.note(("train", "sync_batch_norm"), "is for several devices, and train.devices is 1; leave one of the two out")
     stages = unmark(checker.tree).get("stages")
     for number, stage in enumerate(stages if isinstance(stages, list) else ()):
         own = stage.get("train") if isinstance(stage, dict) else None
-        for key in OF_DEVICES:
+        for key in (*OF_DEVICES, "channels_last"):
             if isinstance(own, dict) and key in own:
                 checker.note(("stages", str(number), "train", key), f"is one for the whole fold; it stands in train.{key}")
 
@@ -97,12 +121,19 @@ def check_ensemble(checker: Checker) -> None:
         (("init",), checker.values.get("init") is not None),
         (("objective",), (checker.values.get("objective") or {}).get("use") not in (None, "", "supervised")),
         (("train", "batch_norm"), train.get("batch_norm") == "keep"),
+        (("train", "on_nan"), train.get("on_nan") != "stop"),
         (("train", "accumulate"), isinstance(train.get("accumulate"), int) and train["accumulate"] > 1),
         (("train", "devices"), isinstance(train.get("devices"), int) and train["devices"] > 1),
     ]
     for path, given in refused:
         if given:
             checker.note(path, f"the ensemble {ensemble['use']!r} has a training loop of its own and cannot honour this")
+
+
+def is_on_device(catalog: Catalog, use: str) -> bool:
+    """Whether the augment of this name changes batches on the device (comp.api.DeviceAugment)."""
+    plugin = catalog.plugins.get(("augment", use))
+    return plugin is not None and plugin.on == "device"
 
 
 def is_gatherer(catalog: Catalog, use: str) -> bool:

@@ -18,6 +18,7 @@ import pandas as pd
 from comp.aggregate import check_aggregate
 from comp.api import Tables, Target, TargetKind, Task
 from comp.errors import DataError
+from comp.groups import join_groups
 from comp.manifest import Manifest
 from comp.project import Project, hash_file
 from comp.tables import check_images, check_sample, check_tables, name_few, raise_faults
@@ -61,6 +62,7 @@ def open_competition(project: Project, manifest: Manifest, demand_images: bool =
     """
     tables = manifest.catalog.build("dataset", manifest.values["dataset"], root=project.root, facts=None)
     raise_faults(check_tables(tables))
+    tables = join_groups(project.root, tables)
     stated = manifest.values.get("task") or {}
     task = work_out_task(tables, stated.get("kind"), stated.get("targets"))
     faults = [

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from comp.errors import ImageError
+from comp.whole import JP2, demand_whole_jpeg, demand_whole_jpeg_2000, demand_whole_png, demand_whole_tiff
 
 Size = tuple[int, int]
 
@@ -38,23 +39,25 @@ def decode_image(data: bytes, size: Size | None = None, channels: int | None = N
     # transparency: it gets whole files of the plain kinds only.
     if data[:2] == b"\xff\xd8" and (jpeg := _jpeg_header(data)):
         height, width, components = jpeg
+        demand_whole_jpeg(data, width, height)
         if components in (1, 3) and data[-64:].rstrip(b"\0").endswith(b"\xff\xd9"):
             return _decode_jpeg(data, (height, width), components, size, channels), (height, width)
-    elif data[:8] == b"\x89PNG\r\n\x1a\n" and data[-8:-4] == b"IEND":
+    elif data[:8] == b"\x89PNG\r\n\x1a\n":
+        demand_whole_png(data)
         shape, depth = (int.from_bytes(data[20:24]), int.from_bytes(data[16:20])), data[24]
-        if depth in (8, 16) and data[25] in (0, 2) and b"tRNS" not in data and b"eXIf" not in data:
+        if data[-8:-4] == b"IEND" and depth in (8, 16) and data[25] in (0, 2) and not (b"tRNS" in data or b"eXIf" in data):
             return _decode_png(data, shape), shape
     return _decode_with_pil(data, channels)
 
 
 def _jpeg_header(data: bytes) -> tuple[int, int, int] | None:
-    """(height, width, components) from the frame header (ITU T.81, B.2.2), None where there is none."""
+    """(height, width, components) from the frame header (ITU T.81, B.2.2), None where there is none of Huffman codes."""
     at = 2
     while at + 9 < len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xFF:
             at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+        elif 0xC0 <= marker <= 0xC3:
             return int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9]), data[at + 9]
         else:
             at += 2 + int.from_bytes(data[at + 2 : at + 4])
@@ -87,22 +90,30 @@ def _with_opencv(data: bytes, shape: Size, flags: int) -> np.ndarray:
 
 def _decode_with_pil(data: bytes, channels: int | None) -> tuple[np.ndarray, Size]:
     Image.MAX_IMAGE_PIXELS = None  # PIL refuses from 179 megapixels on; the limit here is _room_for's
+    is_tiff = data[:4] in (b"II*\0", b"MM\0*")
+    tiff_shape = demand_whole_tiff(data) if is_tiff else (0, 0)
+    if data.startswith((JP2, b"\xff\x4f\xff\x51")):
+        demand_whole_jpeg_2000(data)
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if image.format == "EPS":
+                raise ImageError("EPS, which is a program (PIL has Ghostscript run it); convert it to PNG or JPEG")
             shape = (image.height, image.width)
             with _room_for(shape):
                 image.load()
                 return _from_pil(ImageOps.exif_transpose(image), channels), shape
     except UnidentifiedImageError:
-        if data[:4] in (b"II*\0", b"MM\0*"):  # TIFF kinds that PIL does not know, 16-bit colour among them
-            return _decode_tiff(data)
+        if is_tiff:  # of a kind that PIL does not know, 16-bit colour among them
+            return _decode_tiff(data, tiff_shape)
         raise ImageError("not an image, or of a format that is not known; convert it to PNG or JPEG") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # PIL's parsers raise whatever they meet in a damaged file
         raise ImageError(f"truncated or damaged ({error})") from error
 
 
-def _decode_tiff(data: bytes) -> tuple[np.ndarray, Size]:
-    image = _with_opencv(data, (0, 0), cv2.IMREAD_UNCHANGED)
+def _decode_tiff(data: bytes, shape: Size) -> tuple[np.ndarray, Size]:
+    image = _with_opencv(data, shape, cv2.IMREAD_UNCHANGED)
     if image.dtype not in (np.uint8, np.uint16) or image.shape[2] not in (1, 3):
         raise ImageError(f"a TIFF of {image.shape[2]} {image.dtype} channels; convert it to 8 or 16 bits, grey or RGB")
     image = scale_to_8_bit(image)

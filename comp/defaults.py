@@ -215,7 +215,9 @@ def _number(value: Any, otherwise: int) -> int:
 def trains_with_flip(augment: Sequence[Any]) -> bool:
     """Whether training mirrors images left to right: a preset that has not turned it off, or HorizontalFlip."""
     return any(
-        (item.get("use") in PRESETS and item.get("flip") is not False) or str(item.get("use")).endswith("HorizontalFlip")
+        (item.get("use") in PRESETS and item.get("flip") is not False)
+        or (item.get("use") == "on_device" and item.get("flip") != 0)
+        or str(item.get("use")).endswith("HorizontalFlip")
         for item in augment
         if isinstance(item, dict)
     )

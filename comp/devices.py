@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, replace
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
@@ -236,7 +237,8 @@ def train_as_rank(order: Order, number: int, port: int, pipe: Connection, stop: 
     plan = open_order(order)
     fabric = join_ranks(plan.manifest.values["train"], number, port)
     material = open_material(plan, keep_silent, stop, fabric)
-    replace(material, emit=tell).train_fold(order.fold, stop, ask_once(plan, Ranks(fabric)))
+    with closing(material):
+        replace(material, emit=tell).train_fold(order.fold, stop, ask_once(plan, Ranks(fabric)))
 
 
 def ask_once(plan: RunPlan, ranks: Ranks) -> AskTeachers | None:

@@ -20,12 +20,12 @@ LENGTH = 8
 NEVER = ("format", "about", "extends", "also", "aggregate", "tta", "post", "submission", "leaderboard", "logger", "search")
 """Keys that change no weights. `metric` and `task` are looked at below."""
 
-NOT_IN_TRAIN = ("workers", "threads")
+NOT_IN_TRAIN = ("workers", "threads", "checkpoint_minutes")
 OF_DEVICES = ("devices", "strategy", "sync_batch_norm")
 """Left out where there is one device."""
 
-MONITOR = ("monitor", "metric")
-"""What runs looked at before they could be told; left out, so that the key has renamed none of them."""
+AS_EVER = (("monitor", "metric"), ("on_nan", "stop"), ("channels_last", True))
+"""What runs did before they could be told; left out, so that these keys have renamed none of them."""
 
 
 def pick_relevant(values: Mapping[str, Any], stages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def pick_relevant(values: Mapping[str, Any], stages: list[dict[str, Any]]) -> di
         kept["stages"] = [
             # A stage's name is for people.
             {key: value for key, value in stage.items() if key != "name"}
-            | {"train": {key: value for key, value in stage["train"].items() if key not in idle and (key, value) != MONITOR}}
+            | {"train": {key: value for key, value in stage["train"].items() if key not in idle and (key, value) not in AS_EVER}}
             for stage in stages
         ]  # fmt: skip
     # What is off weighs nothing, so that a key which a later comp adds, off by default, renames no run.

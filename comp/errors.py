@@ -21,6 +21,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+LONGEST, MOST = 2000, 200
+"""Characters of one fault, and faults, that a message holds."""
+
 
 class CompError(Exception):
     """What was given, what was wanted and the next step, in its message."""
@@ -50,7 +53,12 @@ class Fault:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else str(self.file)
-        return f"{where}  {self.path}: {self.message}" if self.path else f"{where}  {self.message}"
+        return crop(f"{where}  {self.path}: {self.message}" if self.path else f"{where}  {self.message}")
+
+
+def crop(text: str) -> str:
+    """What a message holds of a text that may be a whole file."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 100]} … {text[-90:]}"
 
 
 class ManifestError(CompError):
@@ -59,7 +67,8 @@ class ManifestError(CompError):
     def __init__(self, faults: list[Fault], consequence: str = "nothing was run") -> None:
         self.faults = list(faults)
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        super().__init__("\n".join([*map(str, self.faults), f"{count}; {consequence}."]))
+        shown = [*map(str, self.faults[:MOST]), *([f"… and {len(self.faults) - MOST} more"] if len(self.faults) > MOST else [])]
+        super().__init__("\n".join([*shown, f"{count}; {consequence}."]))
 
 
 class DataError(CompError):

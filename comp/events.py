@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from comp.formats import parse_record
 from comp.project import append_line
 
 FORMAT = 1
@@ -115,7 +116,8 @@ class StepFinished(Tick):
 
 @dataclass(frozen=True)
 class EpochFinished(Event):
-    """`epoch` counts from 0 over the whole fold; `scores`: metric -> held-out score; `parts`: target -> training loss."""
+    """`epoch` counts from 0 over the whole fold; `scores`: metric -> held-out score; `parts`: target -> training loss; `skipped`:
+    updates that were left out (train.on_nan: skip)."""
 
     fold: str
     stage: str
@@ -129,6 +131,31 @@ class EpochFinished(Event):
     samples_per_s: float
     best: bool
     parts: dict[str, float] = field(default_factory=dict)
+    skipped: int = 0
+
+
+PROFILE_PARTS = (
+    "data", "copy", "augment", "forward", "backward", "exchange", "optimizer", "validation", "prediction", "checkpoint", "rest",
+)  # fmt: skip
+"""What a fold's time is divided into: waiting for batches, bringing them to the device, augmenting them there, the passes through
+the network, gradients from the other devices, updates, held-out rows after each epoch, all other predictions, what is saved."""
+
+
+@dataclass(frozen=True)
+class EpochProfiled(Event):
+    """Where time went, with --profile. `span`: start (until a stage's first epoch), epoch (that one), end (after the last one);
+    `parts`: part -> seconds, which add up to `wall_s`; `device`: cuda | mps | cpu; `workers`: loader processes; `steps`: batches.
+    """
+
+    fold: str
+    stage: str
+    span: str
+    epoch: int
+    wall_s: float
+    parts: dict[str, float]
+    device: str
+    workers: int
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -261,10 +288,10 @@ class EventLog:
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of an events.jsonl; a torn last line is left out."""
+    """The records of an events.jsonl; a torn last line is left out. Raises: FormatError: a newer comp wrote it."""
     if not path.exists():
         return
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+            if line.endswith(b"\n"):
+                yield parse_record(path, line, FORMAT)

@@ -105,7 +105,7 @@ def describe_moves(project: Project, run: Run, stored: Manifest, today: Manifest
     """How what the manifest means by now differs from what the run was made of: keys, code, a blend's members."""
     name, digest = run.experiment, run.digest
     ways = f"`comp run {name}` makes the new one; {name}@DIGEST names another"
-    changes = list_changes(json.loads(json.dumps(stored.relevant())), json.loads(json.dumps(today.relevant())))
+    changes = list_changed_keys(stored, today)
     if changes:
         return [f"run {digest} is not what the manifest of {name} says now: {say_few(changes)} ({ways})"]
     hashes = today.plugin_hashes()
@@ -113,11 +113,23 @@ def describe_moves(project: Project, run: Run, stored: Manifest, today: Manifest
     edited = [plugin for plugin, code in run.state["plugins"].items() if plugin in trained_by and hashes.get(plugin) != code]
     if edited:
         return [f"the code of {', '.join(edited)} has changed since run {digest} ({ways})"]
+    changed = describe_given(project, run, today)
+    return [f"{changed} ({ways})"] if changed else []
+
+
+def list_changed_keys(stored: Manifest, today: Manifest) -> list[str]:
+    """`train.epochs was 3 and is 5`, of the keys that change weights."""
+    return list_changes(json.loads(json.dumps(stored.relevant())), json.loads(json.dumps(today.relevant())))
+
+
+def describe_given(project: Project, run: Run, today: Manifest) -> str:
+    """How what a blend or an import was made of has changed since; nothing where it has not, or where the run was trained."""
+    name, digest = run.experiment, run.digest
     try:
         if run.is_imported and hash_imported(today) != run.state["contents"]:
-            return [f"the files that {name} was imported from have changed since run {digest} ({ways})"]
+            return f"the files that {name} was imported from have changed since run {digest}"
         if run.is_blend and hash_members(project, today) != run.state["contents"]:
-            return [f"members of {name} have other predictions than when run {digest} blended them ({ways})"]
+            return f"members of {name} have other predictions than when run {digest} blended them"
     except CompError as error:
-        return [f"what {name} was made from cannot be read any more: {error}"]
-    return []
+        return f"what {name} was made from cannot be read any more: {error}"
+    return ""

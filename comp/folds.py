@@ -28,6 +28,7 @@ from comp.catalog import Catalog
 from comp.competition import Competition
 from comp.defaults import imply_uses, read_facts
 from comp.errors import FoldsError, FormatError, WorkspaceError
+from comp.keys import LIMITS
 from comp.manifest import Manifest, load_competition_file
 from comp.project import Project, atomic_write, hash_json
 from comp.rare import RareClasses, rare_classes
@@ -38,6 +39,7 @@ from comp.units import make_units
 __all__ = ["FORMAT", "Folds", "RareClasses", "open_folds", "rare_classes"]
 
 FORMAT = 1
+MOST_FOLDS, MOST_REPEATS = (int(LIMITS[f"split.{key}"][1]) for key in ("folds", "repeats"))
 
 
 @dataclass(frozen=True)
@@ -113,18 +115,36 @@ def open_folds(project: Project, manifest: Manifest, competition: Competition) -
     rule = complete_split(manifest.catalog, manifest.values["split"])
     with lock_folds(project):
         path = choose_file(project, manifest, rule)
-        units = make_units(competition)
-        stored = read_folds(path) if path.exists() else None
-        if stored is None:
-            table = assign_table(manifest.catalog, rule, units)
-        else:
-            table = add_units(manifest.catalog, rule, units, stored, path)
+        stored, table = work_out_table(manifest, competition, rule, path)
         if stored is None or len(table) > len(stored):
             check_folds(table, rule, competition, path)
             state = {"format": FORMAT, "split": rule, "made": datetime.now(UTC).isoformat(timespec="seconds")}
             atomic_write(path.with_suffix(".json"), json.dumps(state, indent=2, ensure_ascii=False) + "\n")
             atomic_write(path, table.to_csv(index=False, lineterminator="\n"))
     return serve_folds(table, rule, competition, path)
+
+
+def preview_folds(project: Project, manifest: Manifest, competition: Competition) -> Folds:
+    """The same folds, and nothing is written: whoever looks before anything is trained may yet want another split.
+
+    Raises:
+        FoldsError: folds that cannot be made, or that no longer fit the tables.
+        FormatError: a file that a newer version wrote.
+    """
+    rule = complete_split(manifest.catalog, manifest.values["split"])
+    path = choose_file(project, manifest, rule)
+    return serve_folds(work_out_table(manifest, competition, rule, path)[1], rule, competition, path)
+
+
+def work_out_table(
+    manifest: Manifest, competition: Competition, rule: Mapping[str, Any], path: Path
+) -> tuple[pd.DataFrame | None, pd.DataFrame]:
+    """What is stored (None: nothing is), and the same with what it lacks."""
+    units = make_units(competition)
+    if not path.exists():
+        return None, assign_table(manifest.catalog, rule, units)
+    stored = read_folds(path)
+    return stored, add_units(manifest.catalog, rule, units, stored, path)
 
 
 @contextmanager
@@ -222,12 +242,19 @@ def read_folds(path: Path) -> pd.DataFrame:
         raise FoldsError(f"{path} cannot be read: {error}; restore it, or remove it to make folds anew") from error
     keys = ["id", "repeat"] if "repeat" in table else ["id"]
     known = list(table.columns) in (["id", "fold"], ["id", "fold", "repeat"])
-    if not known or table[keys].duplicated().any() or (table["fold"] < -1).any() or len(table) % count_repeats(table):
+    if not known or not len(table) or table[keys].duplicated().any() or not are_numbers(table):
         raise FoldsError(
             f"{path} is not a table of id (once each, in each repeat) and fold (-1, 0, 1, ...); "
             "restore it, or remove it to make folds anew"
         )
     return table
+
+
+def are_numbers(table: pd.DataFrame) -> bool:
+    """Whether folds and repeats are such as comp gives them; a number of eighteen digits is no fold."""
+    folds, repeats = table["fold"], table["repeat"] if "repeat" in table else pd.Series([0])
+    in_range = folds.between(-1, MOST_FOLDS * MOST_REPEATS - 1).all() and repeats.between(0, MOST_REPEATS - 1).all()
+    return bool(in_range and len(table) % count_repeats(table) == 0)
 
 
 # ---- checking ------------------------------------------------------------------------------------------------------------

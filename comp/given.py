@@ -14,13 +14,14 @@ import pandas as pd
 from comp.competition import Competition, encode_targets, unit_table
 from comp.events import Emit, EventLog, RunFinished
 from comp.folds import Folds
+from comp.formats import read_record
 from comp.manifest import Manifest
 from comp.merge import score_oof, write_posted
 from comp.plan import RunPlan, describe_environment
 from comp.predictions import Predictions, write_predictions
 from comp.project import Project, atomic_write, hash_file
 from comp.report.html import write_report
-from comp.runs import Run
+from comp.runs import FORMAT, Run
 from comp.shown import look_at_files, show_run
 
 
@@ -98,6 +99,6 @@ def open_given(project: Project, manifest: Manifest, competition: Competition, g
             given.kind: True,
         }
         atomic_write(file, json.dumps(state, indent=2, ensure_ascii=False))
-    state = json.loads(file.read_text(encoding="utf-8"))
+    state = read_record(file, FORMAT)
     stored = Folds(table, folder / "folds.csv", hash_file(folder / "folds.csv"))
     return RunPlan(project, manifest, competition, stored, Run(manifest.name, folder.name, folder, state))

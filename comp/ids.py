@@ -21,8 +21,10 @@ def locate_ids(ids: Sequence[str] | np.ndarray, among: Sequence[str] | np.ndarra
     Raises:
         PredictionsError: some are not there.
     """
-    ids = np.asarray(ids, dtype=object)
-    found = pd.Index(np.asarray(among, dtype=object)).get_indexer(pd.Index(ids))
+    ids, among = np.asarray(ids, dtype=object), np.asarray(among, dtype=object)
+    if np.array_equal(ids, among):
+        return np.arange(len(ids))
+    found = pd.Index(among).get_indexer(pd.Index(ids))
     if (found < 0).any():
         raise PredictionsError(f"{what}: {name_ids(ids[found < 0])} not in {where}. Were the tables changed since?")
     return found.astype(np.int64)
@@ -36,6 +38,8 @@ def name_ids(ids: Sequence[str] | np.ndarray, noun: str = "id") -> str:
 
 def demand_same_ids(ids: np.ndarray, other: np.ndarray, name: str, other_name: str) -> None:
     """Raises PredictionsError that shows the difference, if the two sets of ids differ."""
+    if np.array_equal(ids, other):
+        return
     here, there = pd.Index(ids), pd.Index(other)
     lacking, extra = here[~here.isin(there)], there[~there.isin(here)]
     if len(lacking) or len(extra):

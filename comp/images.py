@@ -182,7 +182,7 @@ def find_missing(refs: Sequence[str], root: Path, read: Read | None) -> list[str
 
 def list_sources(ref: str, read: Read | None) -> list[str]:
     """The files, from the tables' root, that an image (or a stack) is read from."""
-    parts = [part for part in ref.split(STACK) if part]
+    parts = [part for part in ref.split(STACK) if part] if STACK in ref else [ref] if ref else []
     sources = getattr(read, "sources", None)
     return parts if sources is None else [path for part in parts for path in sources(part)]
 

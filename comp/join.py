@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from comp.adopt import Copy, adopt_folds, describe_differences, find_copies, say_foreign
 from comp.errors import WorkspaceError
 from comp.events import Emit, Notice
 from comp.finished import plan_finished
+from comp.formats import SCORES, read_record
 from comp.given import RunResult
 from comp.manifest import load_manifest, load_resolved
 from comp.merge import merge_run
@@ -18,6 +18,9 @@ from comp.run import report_run
 from comp.runs import Run, list_runs
 from comp.score import complete_views
 
+SHOWN = 20
+"""Copies that fit no run here, of which a message says why."""
+
 
 def join_folder(project: Project, source: Path, name: str | None, emit: Emit) -> list[RunResult]:
     """Take over what `source` (a copied run's folder, or one above several) has finished, then merge and score.
@@ -26,20 +29,23 @@ def join_folder(project: Project, source: Path, name: str | None, emit: Emit) ->
         name: the experiment; None: the one that each copy says it is of.
 
     Raises:
-        WorkspaceError: nothing in it is of a run here; or a file is not what it was written as.
+        WorkspaceError: there is no such experiment; nothing in it is of a run here; or a file is not what it was written as.
     """
     joined: dict[Path, Run] = {}
-    foreign: list[str] = []
+    foreign: dict[str, None] = {}
+    if name is not None:
+        project.experiment(name)
     for copy in find_copies(source):
         try:
             run = find_target(project, name or name_of(project, copy), copy)
         except WorkspaceError as error:
-            foreign.append(str(error))
+            foreign[str(error)] = None
             continue
         adopt_folds(run, copy, emit)
         joined[run.folder] = run
     if not joined:
-        raise WorkspaceError("\n".join(foreign))
+        more = [f"… and {len(foreign) - SHOWN} more copies of other runs"] if len(foreign) > SHOWN else []
+        raise WorkspaceError("\n".join([*list(foreign)[:SHOWN], *more]))
     for text in foreign:
         emit(Notice(text, "warning"))
     return [finish_join(project, run, emit) for run in joined.values()]
@@ -54,7 +60,7 @@ def name_of(project: Project, copy: Copy) -> str:
     scores = copy.folder / "scores.json"
     said = [
         copy.folder.parent.parent.name,
-        json.loads(scores.read_text(encoding="utf-8")).get("experiment") if scores.is_file() else None,
+        read_record(scores, SCORES).get("experiment") if scores.is_file() else None,
         *(folder.parents[1].name for folder in project.experiments.glob(f"*/runs/{copy.folder.name}")),
     ]
     found = [name for name in said if name in project.names()]

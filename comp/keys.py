@@ -95,7 +95,7 @@ SECTIONS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("epochs", "int", 10, "passes over the training rows; with stages, each says its own"),
         Parameter("batch_size", "int", 32, "rows per step"),
         Parameter("precision", "Literal['auto', 'bf16', '16', '32', 16, 32]", "auto", "auto: as the GPU can, 32 on a CPU"),
-        Parameter("workers", "Literal['auto'] | int", "auto", "loader processes"),
+        Parameter("workers", "Literal['auto'] | int", "auto", "loader processes; auto: by the times of the first batches"),
         Parameter("accumulate", "int", 1, "batches per optimizer step"),
         Parameter("clip_norm", "float", 1.0, "largest gradient norm; 0: not clipped"),
         Parameter(
@@ -113,7 +113,15 @@ SECTIONS: Mapping[str, tuple[Parameter, ...]] = {
             "metric",
             "the held-out score that select: best, start: best, patience and plateau go by: of the metric, or the loss",
         ),
+        Parameter(
+            "on_nan",
+            "Literal['stop', 'skip', 'lower']",
+            "stop",
+            "an update whose loss or gradient is no number: stop the fold, leave it out, or go back an epoch with half the rate",
+        ),
+        Parameter("checkpoint_minutes", "float", 10.0, "how often an epoch that takes long is saved in its middle; 0: never"),
         Parameter("compile", "bool", False, "torch.compile"),
+        Parameter("channels_last", "bool", True, "images and weights with their channels side by side in memory"),
         Parameter("deterministic", "bool", False, "deterministic kernels on CUDA"),
         Parameter("threads", "Literal['auto'] | int", "auto", "CPU threads"),
         Parameter("devices", "int", 1, "GPUs (without: processes) that share each fold; batch_size and workers are each one's"),
@@ -185,6 +193,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "image.predict_size": (1, 8192),
     "image.channels": (1, 64), "train.epochs": (1, 100_000), "train.batch_size": (1, 1_000_000), "train.workers": (0, 256),
     "train.accumulate": (1, 100_000), "train.clip_norm": (0, float("inf")), "train.patience": (1, 100_000),
+    "train.checkpoint_minutes": (0, 100_000),
     "train.threads": (1, 1024), "train.devices": (1, 64), "split.repeats": (1, 100), "split.seed": (0, 2**32 - 101),
     "search.trials": (1, 100_000), "search.seed": (0, 2**32 - 1), "search.grace": (1, 100_000), "search.reduction": (2, 100),
 }  # fmt: skip

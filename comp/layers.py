@@ -12,7 +12,8 @@ from pathlib import Path
 
 from comp.errors import Fault, ManifestError, WorkspaceError
 from comp.keys import COMPETITION_KEYS, PLAIN, STARTING_KEYS
-from comp.marked import Marked, Origin, mark, merge, parse_yaml, read_yaml, unmark
+from comp.marked import DEEPEST, Marked, Origin, is_unicode, mark, parse_yaml, read_yaml, unmark
+from comp.overlay import merge
 from comp.project import MANIFEST_FILE, NAME, Project, suggest
 from comp.unsettled import find_unsettled
 
@@ -181,17 +182,21 @@ def read_set(text: str, resolve: Callable[[], Marked]) -> Read:
     key, equals, value = text.partition("=")
     parts = [part.strip() for part in key.split(".")]
     nothing = Marked({}, origin)
+    if not is_unicode(text):
+        return nothing, [Fault(f"--set {text!r}", 0, "", "is not UTF-8")]
     if not equals or not all(parts):
         return nothing, [Fault(origin.file, 0, "", "wanted key=value, as in `--set optimizer.lr=1e-4`")]
     if parts[0] == "search" and len(parts) > 1:
         parts = ["search", ".".join(parts[1:])]  # what it varies is named by a dotted key
+    if len(parts) > DEEPEST:
+        return nothing, [Fault(origin.file, 0, "", f"goes deeper than {DEEPEST} levels")]
     if parts[0] in ("extends", "format"):
         return nothing, [Fault(origin.file, 0, "", f"{parts[0]!r} can only stand in the manifest itself")]
     node, faults = parse_yaml(value, origin.file)
     if faults:
         return nothing, [Fault(origin.file, 0, key, fault.message) for fault in faults]
     node = mark(None if node is None else unmark(node), origin)
-    below = resolve() if any(part.isdigit() for part in parts) else None
+    below = resolve() if any(part.isdecimal() for part in parts) else None
     try:
         return _wrap(parts, node, below), []
     except IndexError as error:
@@ -216,7 +221,7 @@ def _wrap(parts: list[str], node: Marked, below: Marked | None) -> Marked:
     if not parts:
         return node
     head, rest = parts[0], parts[1:]
-    if below is not None and isinstance(below.value, list) and head.isdigit():
+    if below is not None and isinstance(below.value, list) and head.isdecimal():
         items = list(below.value)
         if int(head) >= len(items):
             raise IndexError(f"there is no item {head}: the list has {len(items)}, counted from 0")

@@ -13,11 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock
-
 from comp import __version__
 from comp.errors import FormatError, SubmissionError
-from comp.project import Project, append_line, suggest
+from comp.project import Project, append_line, hold_lock, suggest
 
 FORMAT = 1
 
@@ -50,6 +48,8 @@ class Entry:
 
 COLUMNS = ("format", *Entry.__dataclass_fields__)
 NUMBERS = ("cv", "cv_std", "public", "private")
+LONGEST = 1000
+"""Characters of a cell."""
 
 
 def ledger_path(project: Project) -> Path:
@@ -68,9 +68,8 @@ def append_entry(project: Project, entry: Entry) -> None:
         FormatError: a newer comp has written to the ledger.
     """
     path = ledger_path(project)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A lock of its own, for append_line takes the file's: only one process may find that the header is still missing.
-    with FileLock(path.with_name(".ledger.header.lock")):
+    with hold_lock(path.with_name(".ledger.header.lock")):
         if not _read_rows(path):
             append_line(path, ",".join(COLUMNS))
         append_line(path, _format_row([str(FORMAT), *asdict(entry).values()]))
@@ -102,20 +101,30 @@ def record_score(
     Raises:
         SubmissionError: there is no such submission.
     """
-    known = {entry.version: entry for entry in read_ledger(project) if entry.experiment == experiment}
-    if version not in known:
-        have = (
-            f"{experiment} has {', '.join(known)}" if known else f"{experiment} has none (`comp submit {experiment}` makes one)"
-        )
-        raise SubmissionError(f"there is no submission {version!r} of {experiment}{suggest(version, known)}; {have}")
+    find_entry(project, experiment, version)
     append_entry(project, Entry(write_now(), experiment, version, public=public, private=private))
-    return next(entry for entry in read_ledger(project) if (entry.experiment, entry.version) == (experiment, version))
+    return find_entry(project, experiment, version)
+
+
+def find_entry(project: Project, experiment: str, version: str) -> Entry:
+    """A submission, as the ledger has it.
+
+    Raises:
+        SubmissionError: there is no such submission; says which there are.
+    """
+    known = {entry.version: entry for entry in read_ledger(project) if entry.experiment == experiment}
+    if version in known:
+        return known[version]
+    have = f"{experiment} has {', '.join(known)}" if known else f"{experiment} has none (`comp submit {experiment}` makes one)"
+    raise SubmissionError(f"there is no submission {version!r} of {experiment}{suggest(version, known)}; {have}")
 
 
 def _format_row(values: Sequence[str | float | None]) -> str:
-    # One row is one line, or a torn one could not be told: line breaks of a message become spaces (its json keeps them).
+    # One row is one line, or a torn one could not be told: line breaks of a message become spaces, and of a very long one the
+    # beginning is kept, for csv reads no cell beyond 131,072 characters (its json has it whole).
     cells = [
-        " ".join(value.split()) if isinstance(value, str) else "" if value is None else repr(float(value)) for value in values
+        " ".join(value.split())[:LONGEST] if isinstance(value, str) else "" if value is None else repr(float(value))
+        for value in values
     ]
     sink = io.StringIO()
     csv.writer(sink, lineterminator="\n").writerow(cells)
@@ -123,13 +132,16 @@ def _format_row(values: Sequence[str | float | None]) -> str:
 
 
 def _read_rows(path: Path) -> list[list[str]]:
+    """Raises: FormatError: a newer comp wrote a row, or it is none of ours."""
     if not path.exists():
         return []
     data = path.read_bytes()
-    text = data[: data.rfind(b"\n") + 1].decode()
-    rows = list(csv.reader(io.StringIO(text)))
+    try:
+        rows = list(csv.reader(io.StringIO(data[: data.rfind(b"\n") + 1].decode())))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FormatError(f"{path} cannot be read ({error}). Was it edited by hand?") from error
     for number, row in enumerate(rows[1:], start=2):
-        if row and int(row[0]) > FORMAT:
+        if row and row[0].isdecimal() and int(row[0][:9]) > FORMAT:
             raise FormatError(
                 f"{path}:{number} has format {row[0]}; comp {__version__} reads up to format {FORMAT}: install a newer comp"
             )
@@ -137,7 +149,18 @@ def _read_rows(path: Path) -> list[list[str]]:
             raise FormatError(
                 f"{path}:{number} has {len(row)} columns; wanted {len(COLUMNS)} ({', '.join(COLUMNS)}). Was it edited by hand?"
             )
+        strange = [name for name, cell in zip(COLUMNS, row, strict=True) if name in (*NUMBERS, "format") and not _is_number(cell)]
+        if strange:
+            raise FormatError(f"{path}:{number}: {strange[0]} is no number. Was it edited by hand?")
     return rows
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or 0)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse(row: Sequence[str]) -> Entry:

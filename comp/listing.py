@@ -138,7 +138,7 @@ def walk(root: Path) -> Iterator[str]:
 
 
 def list_members(archive: Path) -> list[str]:
-    """The visible members of a zip, or of a tar that is not compressed; none where it is neither."""
+    """The visible members, those whose names lead outside left out, of a zip or a plain tar; none where it is neither."""
     try:
         with open(archive, "rb") as file:
             head = file.read(512)
@@ -150,9 +150,15 @@ def list_members(archive: Path) -> list[str]:
                 names = [member.name.removeprefix("./") for member in members if member.isfile()]
         else:
             return []
-    except (OSError, zipfile.BadZipFile, tarfile.TarError):
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, tarfile.TarError):
         return []
-    return sorted(name for name in names if not name.startswith("__MACOSX") and not name.rpartition("/")[2].startswith("."))
+    return sorted(name for name in names if is_visible_member(name))
+
+
+def is_visible_member(name: str) -> bool:
+    parts = name.replace("\\", "/").split("/")
+    inside = bool(parts[0]) and ".." not in parts and ":" not in name[:3]
+    return inside and parts[0] != "__MACOSX" and parts[-1] != "" and not parts[-1].startswith(".")
 
 
 # ---- finding images ------------------------------------------------------------------------------------------------------

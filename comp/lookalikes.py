@@ -20,7 +20,7 @@ LIKENESS = 0.95
 """Least correlation of two grey thumbnails. Of 300 photos kept anew (smaller, JPEG 50; four rows cut off; brighter) whose hashes
 were close, 100, 96 and 99% pass; of 3,699 pairs of different digits with close hashes a tenth."""
 
-_THUMB_PX = 16
+THUMB_PX = 16
 _PARTS = ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12))
 _CHUNK = 2**20
 
@@ -75,13 +75,22 @@ def confirm_pairs(mine: np.ndarray, yours: np.ndarray, ours: Pictures, theirs: P
 def _make_thumbs(positions: np.ndarray, pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
     """(unique positions, 256) float32 grey thumbnails, of mean 0 and length 1; and which of them each position has."""
     unique, which = np.unique(positions, return_inverse=True)
-    thumbs = np.zeros((len(unique), _THUMB_PX**2), np.float32)
+    thumbs = np.zeros((len(unique), THUMB_PX**2), np.uint8)
     for at, image in enumerate(pictures(unique)):
-        thumbs[at] = cv2.resize(_turn_grey(image), (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA).ravel()
-    thumbs -= thumbs.mean(axis=1, keepdims=True) if len(thumbs) else 0
-    length = np.linalg.norm(thumbs, axis=1, keepdims=True)
-    # Of flat pictures any two are the same.
-    return np.divide(thumbs, length, out=np.full_like(thumbs, 1 / _THUMB_PX), where=length > 1e-6), which
+        thumbs[at] = make_thumb(image)
+    return normalise_thumbs(thumbs), which
+
+
+def make_thumb(image: np.ndarray) -> np.ndarray:
+    """(H, W, C) uint8 -> (256,) uint8: 16 x 16 grey pixels."""
+    return cv2.resize(_turn_grey(image), (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA).ravel()
+
+
+def normalise_thumbs(thumbs: np.ndarray) -> np.ndarray:
+    """(N, 256) -> float32 of mean 0 and length 1, whose products are correlations. Of flat ones any two are the same."""
+    centred = thumbs - thumbs.mean(axis=1, keepdims=True, dtype=np.float32)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.divide(centred, length, out=np.full_like(centred, 1 / THUMB_PX), where=length > 1e-6)
 
 
 def _turn_grey(image: np.ndarray) -> np.ndarray:

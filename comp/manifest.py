@@ -13,13 +13,14 @@ from typing import Any
 
 from comp.catalog import Catalog, build_catalog
 from comp.checking import Checker
-from comp.combinations import check_blend, check_devices, check_ensemble, check_imported, check_required, check_seeds
+from comp.combinations import check_blend, check_imported, check_model, check_required
 from comp.defaults import Facts, imply_uses, read_facts, work_out_defaults
 from comp.digest import compute_digest, hash_weights, list_specs, metric_selects, pick_relevant
 from comp.errors import Fault, ManifestError, PluginError
 from comp.keys import MANIFEST_KEYS
 from comp.layers import Layer, Read, find_overridden, lay_on, read_chain, read_competition, read_set, show_path
-from comp.marked import DEFAULT, Marked, Origin, list_origins, mark, merge, parse_yaml, unmark, write_yaml
+from comp.marked import DEFAULT, Marked, Origin, list_origins, mark, parse_yaml, unmark, write_yaml
+from comp.overlay import merge
 from comp.project import Project
 from comp.source import REQUIRED
 
@@ -274,9 +275,7 @@ def _build(context: Context, stated: Marked, faults: Sequence[Fault] = (), *, li
         check_imported(checker, stated)
         stages = []
     else:
-        check_ensemble(checker)
-        check_seeds(checker)
-        check_devices(checker)
+        check_model(checker)
         stages = checker.check_stages(defaults)
     if faults or checker.faults:
         raise ManifestError(_sort([*faults, *checker.faults]))

@@ -1,4 +1,4 @@
-"""Marked: YAML read with the place of each value, and how mappings of such values merge.
+"""Marked: YAML read with the place of each value. How mappings of such values merge is comp.overlay's.
 
 YAML 1.2, safe: only plain data, each key once, no tags of one's own, bounded in size and in what aliases blow up to. What the
 keys mean is manifest's business.
@@ -6,10 +6,12 @@ keys mean is manifest's business.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,9 @@ from comp.errors import Fault
 LARGEST_BYTES = 1_000_000
 MOST_VALUES = 20_000
 DEEPEST = 50
+TOO_MANY = f"holds more than {MOST_VALUES:,} values or {DEEPEST} levels (aliases counted)"
+LARGEST_WHOLE = 2**63
+"""A whole number from here on is no count, seed or size, and of many thousand digits Python refuses to write it."""
 
 
 class Origin(NamedTuple):
@@ -52,7 +57,7 @@ class Marked:
         node = self
         for part in path:
             children = dict(enumerate(node.value)) if isinstance(node.value, list) else node.value
-            key = int(part) if isinstance(node.value, list) and part.isdigit() else part
+            key = int(part) if isinstance(node.value, list) and part.isdecimal() else part
             if not isinstance(children, dict) or key not in children:
                 break
             node = children[key]
@@ -134,6 +139,7 @@ def parse_yaml(text: str, shown: str) -> tuple[Marked | None, list[Fault]]:
     if len(text) > LARGEST_BYTES:
         return None, [Fault(shown, 0, "", f"is larger than {LARGEST_BYTES:,} characters")]
     yaml = YAML(typ="safe", pure=True)
+    bound_nodes(yaml)
     try:
         root = yaml.compose(text)
         reader = _Reader(yaml, shown)
@@ -146,8 +152,22 @@ def parse_yaml(text: str, shown: str) -> tuple[Marked | None, list[Fault]]:
         return None, [Fault(shown, 0, "", f"is not YAML: {str(error).splitlines()[0]}")]
     except RecursionError:
         return None, [Fault(shown, 0, "", "is nested too deeply")]
+    except ValueError as error:  # an escape such as "\U00110000", which ruamel hands on to chr
+        return None, [Fault(shown, 0, "", f"is not YAML: {error}")]
     except _TooLarge as error:
         return None, [Fault(shown, error.line, "", str(error))]
+
+
+def bound_nodes(yaml: Any) -> None:
+    """Have composing end at as many values as may be read: a megabyte of dashes would take it a minute."""
+    compose, made = yaml.composer.compose_node, count(1)
+
+    def compose_node(parent: Any, index: Any) -> Any:
+        if next(made) > 2 * MOST_VALUES:  # a key is a node, too
+            raise _TooLarge(yaml.parser.peek_event().start_mark.line + 1, TOO_MANY)
+        return compose(parent, index)
+
+    yaml.composer.compose_node = compose_node
 
 
 class _TooLarge(Exception):
@@ -167,7 +187,7 @@ class _Reader:
         self.values += 1
         # An alias that holds itself, and aliases of aliases, both end here.
         if self.values > MOST_VALUES or len(path) > DEEPEST:
-            raise _TooLarge(line, f"holds more than {MOST_VALUES:,} values or {DEEPEST} levels (aliases counted)")
+            raise _TooLarge(line, TOO_MANY)
         origin = Origin(self.shown, line)
         if node.id == "mapping":
             return Marked(self._read_mapping(node, path), origin)
@@ -185,6 +205,9 @@ class _Reader:
                 continue
             # As written: `0: cat` has the key "0", as tables do.
             key = str(key_node.value)
+            if not is_unicode(key):
+                self._note(line, path, f"the key {key!r} holds half a character")
+                continue
             if key in found:
                 self._note(line, (*path, key), f"stands twice (first in line {found[key].origin.line})")
             # `{size:48}` is one key without a value to YAML, and a key without a value says "the default".
@@ -197,78 +220,27 @@ class _Reader:
         kind = str(node.tag).removeprefix("tag:yaml.org,2002:")
         if kind in ("null", "bool", "int", "float"):
             try:
-                return self.yaml.constructor.construct_object(node)
+                value = self.yaml.constructor.construct_object(node)
             except (ValueError, KeyError):
                 return self._note(line, path, f"{node.value!r} is no {kind}")
+            if not _is_usable(value):
+                return self._note(line, path, f"{node.value!r} is no number that can be reckoned with")
+            return value
         # Dates stay as written: a cut is compared with the table's own text.
-        if kind in ("str", "timestamp", "value"):
+        if kind in ("str", "timestamp", "value") and is_unicode(str(node.value)):
             return str(node.value)
+        if kind == "str":
+            return self._note(line, path, f"{node.value!r} holds half a character")
         return self._note(line, path, f"the tag {node.tag} is not read; plain values only")
 
     def _note(self, line: int, path: tuple[str, ...], message: str) -> None:
         self.faults.append(Fault(self.shown, line, ".".join(path), message))
 
 
-# ---- merging -------------------------------------------------------------------------------------------------------------
+def is_unicode(text: str) -> bool:
+    """Whether it can be written: YAML's "\\ud800", and a byte that was none, are halves of a character."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def merge(
-    below: Marked, over: Marked, *, floor: Marked | None = None, implied: Mapping[str, str] | None = None, keep_null: bool = False
-) -> Marked:
-    """`over` laid on `below`, both mappings: mappings merge, lists replace, another `use` replaces the whole mapping.
-
-    Args:
-        floor: what null restores; a key that it lacks is removed.
-        implied: key -> what `use` is where a mapping leaves it out.
-        keep_null: null is a value (a resolved manifest).
-    """
-    found = dict(below.value)
-    for key, item in over.value.items():
-        under, ground = found.get(key), floor.get(key) if floor else None
-        if item.value is None and not keep_null:
-            found.pop(key, None)
-            if ground is not None:
-                found[key] = ground
-        elif key == "search" and under and under.is_mapping and item.is_mapping:
-            found[key] = _lay_search(under, item, keep_null)
-        elif under and under.is_mapping and item.is_mapping and not _replaces(key, under, item, (implied or {}).get(key)):
-            same = ground is not None and ground.is_mapping and _use(ground) in (None, _use(under))
-            found[key] = merge(under, item, floor=ground if same else None, keep_null=keep_null)
-        else:
-            # A stage's nulls restore the defaults when it merges in its turn.
-            found[key] = item if keep_null or key == "stages" else _drop_null(item)
-    return Marked(found, over.origin if over.value else below.origin)
-
-
-def _lay_search(below: Marked, over: Marked, keep_null: bool) -> Marked:
-    """A key's domain replaces the one underneath whole; null takes it out."""
-    kept = {key: node for key, node in below.value.items() if key not in over.value}
-    own = over if keep_null else _drop_null(over)
-    return Marked(kept | own.value, over.origin)
-
-
-def _use(node: Marked) -> Any:
-    use = node.get("use")
-    return None if use is None else use.value
-
-
-def _replaces(key: str, under: Marked, item: Marked, implied: str | None) -> bool:
-    if key == "loss" and _is_per_target(under):
-        return "use" in item.value
-    if key == "loss" and _is_per_target(item):
-        return True
-    use = _use(item)
-    return use is not None and use != (_use(under) or implied or use)
-
-
-def _is_per_target(node: Marked) -> bool:
-    """A loss each for several targets: `{label: {use: focal}, alphabet: {use: focal}}`."""
-    return bool(node.value) and all(item.is_mapping and "use" in item.value for item in node.value.values())
-
-
-def _drop_null(node: Marked) -> Marked:
-    if node.is_mapping:
-        return Marked({key: _drop_null(item) for key, item in node.value.items() if item.value is not None}, node.origin)
-    if isinstance(node.value, list):
-        return Marked([_drop_null(item) for item in node.value], node.origin)
-    return node
+def _is_usable(value: Any) -> bool:
+    return abs(value) < LARGEST_WHOLE if isinstance(value, int) else not (isinstance(value, float) and math.isnan(value))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,8 @@ from comp.api import ImageSpec, Metric, Tables
 from comp.engine.device import demand_devices, describe_device, device_kind, free_memory, open_device, settle_precision
 from comp.engine.job import FoldJob, teach_nothing
 from comp.engine.lessons import Teach
+from comp.engine.loader.pace import count_cores
+from comp.engine.loader.workers import WorkerPool
 from comp.engine.rows import Rows, make_rows
 from comp.engine.seeds import train_seeds
 from comp.engine.sizes import describe_margin, largest_seen, plan_image
@@ -25,6 +26,7 @@ from comp.plan import RunPlan
 from comp.project import atomic_write
 from comp.runs import FULL, fold_folder, read_fold
 from comp.steps import open_steps
+from comp.stores.growing import Growth
 from comp.stores.store import open_kept, open_store
 from comp.stores.store_source import StoreForm
 from comp.stores.stored import ImageStore
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 AskTeachers = Callable[[str, Rows, Rows | None], Teach]
 """A fold, its training rows and the test rows -> what its objectives may ask."""
 
-MOST_WORKERS = 8
 SHOWN_BAD = 20
 
 
@@ -47,6 +48,7 @@ class Material:
     part: what folds train on.
     fold_of: (repeats, N) the fold of each row of `train`; -1: never held out.
     test: None without a test set.
+    pool: the processes that make batches for its folds; whoever opened the material closes it.
     """
 
     plan: RunPlan
@@ -58,6 +60,7 @@ class Material:
     fold_of: np.ndarray
     test: Rows | None
     emit: Emit
+    pool: WorkerPool
 
     def train_fold(self, fold: str, stop: Callable[[], bool], ask: AskTeachers | None = None) -> dict[str, Any]:
         """Train one fold (or `full`) and free what it held. `ask`: where an objective has teachers."""
@@ -72,16 +75,20 @@ class Material:
             train=train,
             held_out=self.held_out_rows(fold),
             test=self.test,
-            workers=settle_workers(self.plan.manifest.values["train"]["workers"], self.fabric.world_size),
+            pool=self.pool,
             stop_after=full_length(self.plan) if fold == FULL else None,
             stop=stop,
             init=self.plan.start.weights(fold) if self.plan.start else None,
             teach=ask(fold, train, self.test) if ask else teach_nothing,
+            profile=self.plan.profile,
         )
         try:
             return train_seeds(job, self.fabric, self.emit)
         finally:
             free_memory()
+
+    def close(self) -> None:
+        self.pool.close()
 
     def describe_start(self, wanted: Sequence[str]) -> RunStarted:
         """`wanted`: the folds that this process is to train."""
@@ -145,7 +152,8 @@ def open_material(plan: RunPlan, emit: Emit, stop: Callable[[], bool], fabric: F
         emit(Notice(text))
     train, fold_of = train.take(kept), plan.folds.of_all(train_table["id"])[:, kept]
     part = open_part(plan, emit, train, train_table.iloc[kept], fold_of, image)
-    return Material(plan, fabric, plan.build_metrics(), image, train, part, fold_of, test, emit)
+    pool = WorkerPool(values["train"]["workers"], count_cores(fabric.world_size))
+    return Material(plan, fabric, plan.build_metrics(), image, train, part, fold_of, test, emit, pool)
 
 
 def open_part(plan: RunPlan, emit: Emit, train: Rows, table: pd.DataFrame, fold_of: np.ndarray, image: ImageSpec) -> TrainingPart:
@@ -195,9 +203,16 @@ def read_store(plan: RunPlan, emit: Emit, table: pd.DataFrame, image: ImageSpec,
 
 
 def read_images(
-    plan: RunPlan, emit: Emit, tables: Tables, table: pd.DataFrame, image: ImageSpec, what: str, on_bad: str
+    plan: RunPlan,
+    emit: Emit,
+    tables: Tables,
+    table: pd.DataFrame,
+    image: ImageSpec,
+    what: str,
+    on_bad: str,
+    growth: Growth | None = None,
 ) -> ImageStore:
-    """The stored images of some of these tables' rows."""
+    """The stored images of some of these tables' rows. `growth`: told what is written meanwhile."""
     steps = open_steps(plan.manifest.catalog, plan.manifest.values["preprocess"], tables, plan.project.root)
     return open_store(
         table["image"].tolist(),
@@ -212,6 +227,7 @@ def read_images(
         steps=steps,
         notice=lambda text: emit(Notice(text)),
         by=f"{plan.manifest.name} {what}",
+        growth=growth,
     )
 
 
@@ -249,16 +265,6 @@ def limit_rows(plan: RunPlan, table: pd.DataFrame) -> pd.DataFrame:
     fold_of = pd.Series(plan.folds.of(table["id"]), index=table.index)
     each = math.ceil(4 * plan.manifest.values["train"]["batch_size"] / max(1, plan.folds.per_repeat - 1))
     return table[fold_of.groupby(fold_of).cumcount() < each].reset_index(drop=True)
-
-
-def settle_workers(asked: int | str, processes: int = 1) -> int:
-    """`auto`: on a GPU one loader process per core but one, at most eight; on a CPU none, whose cores are the model's.
-
-    `processes`: how many share the cores.
-    """
-    if asked != "auto":
-        return int(asked)
-    return min(MOST_WORKERS, max(1, (os.cpu_count() or 2) // processes - 1)) if device_kind() == "cuda" else 0
 
 
 def full_length(plan: RunPlan) -> int | None:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from comp.api import Task
 from comp.bootstrap import estimate_interval
@@ -32,7 +31,7 @@ from comp.predictions import (
     read_raw,
     write_predictions,
 )
-from comp.project import atomic_write
+from comp.project import atomic_write, hold_lock
 from comp.runs import fold_folder, read_fold
 from comp.scores import build_all_metrics, build_metrics, score_predictions, score_rows
 from comp.views import PLAIN, choose_views
@@ -48,7 +47,7 @@ def merge_run(plan: RunPlan, write: bool = True, decides: Mapping[str, Any] | No
     Raises:
         PredictionsError: a fold lacks a view that the manifest's tta means (`comp score` predicts it).
     """
-    with FileLock(plan.run.folder / ".merge.lock"):
+    with hold_lock(plan.run.folder / ".merge.lock"):
         # Asked under the lock: another process that waited for it must not overwrite with fewer folds.
         done = plan.run.done
         if not done:

@@ -15,13 +15,14 @@ from typing import Any
 
 from comp.defaults import Facts, choose_model, choose_size, read_facts
 from comp.errors import ManifestError, WorkspaceError
+from comp.formats import read_record
 from comp.inline import to_yaml
 from comp.keys import COMPETITION_KEYS
 from comp.layers import read_set
 from comp.manifest import load_competition_file, load_manifest, load_resolved
 from comp.marked import DEFAULT, mark, read_yaml, unmark
 from comp.project import MANIFEST_FILE, Project, atomic_write, check_name, hash_json
-from comp.runs import list_runs
+from comp.runs import FORMAT, list_runs
 from comp.search import state_values
 from comp.signature import json_schema
 from comp.trials import Search, TrialRecord, find_trial
@@ -186,7 +187,7 @@ def restate_trial(project: Project, folder: Path, reference: str) -> dict[str, A
     drawn = {key: value for key, value in record.values.items() if value is not None}
     own = lay_sets(project, folder.name, own, state_values(drawn))
     write_manifest(project, folder, own)
-    contents = json.loads((run / "environment.json").read_text(encoding="utf-8"))["contents"]
+    contents = read_record(run / "environment.json", FORMAT)["contents"]
     if load_manifest(project, folder.name).digest(contents) != record.digest:
         raise WorkspaceError(
             f"{reference}: {record.trial} cannot be made again, because competition.yaml or code of a plugin has changed since; "

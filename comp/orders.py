@@ -6,7 +6,7 @@ changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from comp.errors import WorkspaceError
@@ -23,6 +23,7 @@ class Order:
         root: the workspace, as a path.
         name, digest, place: the run, which has been opened (comp.plan.open_run).
         fold: "0", "1", ... or "full".
+        profile: whether it measures where its time goes.
     """
 
     root: str
@@ -30,10 +31,11 @@ class Order:
     digest: str
     place: Place
     fold: str
+    profile: bool = False
 
 
 def make_order(plan: RunPlan, fold: str) -> Order:
-    return Order(str(plan.project.root), plan.manifest.name, plan.run.digest, plan.place, fold)
+    return Order(str(plan.project.root), plan.manifest.name, plan.run.digest, plan.place, fold, plan.profile)
 
 
 def open_order(order: Order) -> RunPlan:
@@ -53,4 +55,4 @@ def open_order(order: Order) -> RunPlan:
             f"{order.root} holds other tables, folds or plugin code than run {order.digest} was opened with (they make "
             f"{plan.run.digest}); start it again."
         )
-    return reopen_run(plan)
+    return replace(reopen_run(plan), profile=order.profile)

@@ -7,6 +7,8 @@ any name. Every file names its format, the comp that wrote it, the task and the 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ FORMAT = 1
 WIDE_CLASSES = 1000
 """A target of more classes than this is stored as its top classes and the log-sum-exp of all."""
 TOP_CLASSES = 100
+BLOCK_CELLS = 2**16
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def make_table(stored: Stored) -> pa.Table:
         else:
             own = [f"{target.name}={name}" for name in target.classes or ("value",)]
             names += own if clash else stored.task.columns[stored.task.slices[target.name]]
-            columns += [pa.array(np.ascontiguousarray(column), type=number) for column in part.T]
+            columns += [pa.array(column, type=number) for column in turn_columns(part)]
     facts = {
         "format": FORMAT,
         "comp": __version__,
@@ -74,7 +77,7 @@ def make_table(stored: Stored) -> pa.Table:
 
 def take_apart(table: pa.Table) -> Stored:
     """The inverse of make_table; classes beyond the top of a wide target share equally what the top leaves."""
-    facts = _read_facts(table)
+    facts = _read_facts(table.schema)
     task = Task(tuple(_make_target(fact) for fact in facts["targets"]))
     raw = facts["kind"] == "raw"
     keys = {key: table.column(place).to_numpy() for place, key in enumerate(facts["keys"])}
@@ -85,14 +88,14 @@ def take_apart(table: pa.Table) -> Stored:
         if len(target.classes) > WIDE_CLASSES:
             _unpack_wide(part, next(left), next(left), next(left), log=raw)
         else:
-            for place in range(target.width):
-                part[:, place] = next(left).to_numpy()
+            fill_columns(part, [next(left).to_numpy() for _ in range(target.width)])
     return Stored(facts["kind"], task, facts["links"], keys, values)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=1, use_dictionary=["view", "seed"])
+    form = {"compression": "zstd", "compression_level": 1, "use_dictionary": ["view", "seed"], "write_page_checksum": True}
+    pq.write_table(table, sink, **form)
     atomic_write(path, sink.getvalue().to_pybytes())
 
 
@@ -103,26 +106,78 @@ def read_table(path: Path, *kinds: str) -> pa.Table:
         PredictionsError: it is missing, damaged or of another kind.
         FormatError: a newer comp wrote it.
     """
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-    except FileNotFoundError:
-        raise PredictionsError(f"{path} is not there; `comp run` makes it") from None
-    except pa.ArrowException as error:
-        raise PredictionsError(f"{path} cannot be read ({error}); delete its folder, and `comp run` makes it anew") from None
-    facts = _read_facts(table)
-    if facts.get("format", 0) > FORMAT:
-        raise FormatError(
-            f"{path} has format {facts['format']}; this is comp {__version__}, which reads up to format {FORMAT}. "
-            f"comp {facts.get('comp', 'newer')} wrote it: install that version or a later one"
-        )
-    if facts.get("kind") not in kinds:
-        raise PredictionsError(f"{path} holds {facts.get('kind', 'no')} predictions of comp; wanted {' or '.join(kinds)}")
+    with _open(path) as file:
+        table = file.read()
+    _check_facts(path, table.schema, kinds)
     return table
 
 
-def _read_facts(table: pa.Table) -> dict[str, Any]:
-    return json.loads((table.schema.metadata or {}).get(b"comp", b"{}"))
+def measure_table(path: Path, *kinds: str) -> tuple[Task, int]:
+    """What a file of one of these kinds predicts, and how many rows it has. Only its end is read.
+
+    Raises:
+        PredictionsError, FormatError: as read_table.
+    """
+    with _open(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+    facts = _check_facts(path, schema, kinds)
+    return Task(tuple(_make_target(fact) for fact in facts["targets"])), rows
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except FileNotFoundError:
+        raise PredictionsError(f"{path} is not there; `comp run` makes it") from None
+    except (pa.ArrowException, OSError) as error:  # a damaged file's end is an OSError to pyarrow
+        raise PredictionsError(f"{path} cannot be read ({error}); delete its folder, and `comp run` makes it anew") from None
+
+
+def _check_facts(path: Path, schema: pa.Schema, kinds: Sequence[str]) -> dict[str, Any]:
+    """What the file says of itself.
+
+    Raises:
+        PredictionsError: it is damaged, or of another kind.
+        FormatError: a newer comp wrote it.
+    """
+    try:
+        facts = _read_facts(schema)
+        if facts.get("format", 0) > FORMAT:
+            raise FormatError(
+                f"{path} has format {facts['format']}; this is comp {__version__}, which reads up to format {FORMAT}. "
+                f"comp {facts.get('comp', 'newer')} wrote it: install that version or a later one"
+            )
+        if facts.get("kind") not in kinds:
+            raise PredictionsError(f"{path} holds {facts.get('kind', 'no')} predictions of comp; wanted {' or '.join(kinds)}")
+        task = Task(tuple(_make_target(fact) for fact in facts["targets"]))
+        if not {*facts["links"]} <= {target.name for target in task.targets} or len(facts["keys"]) > len(schema.names):
+            raise KeyError("links")
+        return facts
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PredictionsError(f"{path} is damaged: it does not say what it holds ({error!r}); train its fold anew") from error
+
+
+def _read_facts(schema: pa.Schema) -> dict[str, Any]:
+    return json.loads((schema.metadata or {}).get(b"comp", b"{}"))
+
+
+def turn_columns(values: np.ndarray) -> np.ndarray:
+    """(K, N) of (N, K), a block of rows at a time: what lies in the processor's cache is turned ten times as fast."""
+    turned = np.empty(values.shape[::-1], dtype=values.dtype)
+    step = max(1, BLOCK_CELLS // max(1, values.shape[1]))
+    for start in range(0, len(values), step):
+        turned[:, start : start + step] = values[start : start + step].T
+    return turned
+
+
+def fill_columns(values: np.ndarray, columns: Sequence[np.ndarray]) -> None:
+    """The inverse, into `values` (N, K)."""
+    step = max(1, BLOCK_CELLS // max(1, values.shape[1]))
+    for start in range(0, len(values), step):
+        for place, column in enumerate(columns):
+            values[start : start + step, place] = column[start : start + step]
 
 
 def _make_target(fact: dict[str, Any]) -> Target:

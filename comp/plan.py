@@ -25,12 +25,13 @@ from comp.engine.sizes import plan_image, plan_store_size
 from comp.errors import CompError
 from comp.events import Emit, Notice
 from comp.folds import Folds, open_folds
+from comp.formats import read_record
 from comp.further import Further, open_further
 from comp.images import probe_images
 from comp.lineage import Start, check_lineage, find_start, find_teachers
 from comp.manifest import Manifest
 from comp.project import Project, atomic_write, hash_json
-from comp.runs import FORMAT, FULL, Run, fold_folder
+from comp.runs import FORMAT, FULL, Run, fold_folder, list_runs
 from comp.scores import build_metrics
 from comp.tables import raise_faults
 
@@ -54,6 +55,7 @@ class RunPlan:
         teachers: the runs that an objective learns from, by the names it gives them.
         further: extra tables and fixes; nothing in the plan of a finished run.
         stores: train, test -> the folder of the image store, where it was brought here and the images were not; else nothing.
+        profile: whether folds measure where their time goes.
     """
 
     project: Project
@@ -66,6 +68,7 @@ class RunPlan:
     teachers: Mapping[str, Run] = field(default_factory=dict)
     further: Further = Further()
     stores: Mapping[str, Path] = field(default_factory=dict)
+    profile: bool = False
 
     @property
     def debug(self) -> bool:
@@ -127,17 +130,22 @@ def open_run(plan: RunPlan) -> RunPlan:
     if plan.debug:
         shutil.rmtree(folder, ignore_errors=True)
     if not file.exists() or not has_begun(plan.run):
-        atomic_write(folder / "manifest.resolved.yaml", manifest.dump())
-        atomic_write(folder / "folds.csv", plan.folds.table.to_csv(index=False, lineterminator="\n"))
-        made = json.loads(file.read_text(encoding="utf-8")) if file.exists() else describe_environment(plan.project, manifest)
-        state = {**made, **plan.run.state, "form": describe_form(plan)}
-        atomic_write(file, json.dumps(state, indent=2, ensure_ascii=False))
+        made = read_record(file, FORMAT) if file.exists() else describe_environment(plan.project, manifest)
+        state_run(plan, {**made, **plan.run.state, "form": describe_form(plan)})
     return reopen_run(plan)
+
+
+def state_run(plan: RunPlan, state: Mapping[str, Any]) -> None:
+    """Write what a run states about itself. `state`: its environment.json, which comes last."""
+    folder = plan.run.folder
+    atomic_write(folder / "manifest.resolved.yaml", plan.manifest.dump())
+    atomic_write(folder / "folds.csv", plan.folds.table.to_csv(index=False, lineterminator="\n"))
+    atomic_write(folder / "environment.json", json.dumps(state, indent=2, ensure_ascii=False))
 
 
 def reopen_run(plan: RunPlan) -> RunPlan:
     """The plan with what its opened run states about itself."""
-    state = json.loads((plan.run.folder / "environment.json").read_text(encoding="utf-8"))
+    state = read_record(plan.run.folder / "environment.json", FORMAT)
     return replace(plan, run=replace(plan.run, state=state))
 
 
@@ -190,7 +198,8 @@ def describe_environment(project: Project, manifest: Manifest) -> dict[str, Any]
     return {
         "format": FORMAT,
         "comp": __version__,
-        "made_at": time.time(),
+        # Later than every run that is there, though the clock may have been set back: the newest run is the one that counts.
+        "made_at": max([time.time(), *(run.made_at + 0.001 for run in list_runs(project, manifest.name))]),
         "plugins": manifest.plugin_hashes(),
         "git": describe_git(project.root),
         "python": platform.python_version(),

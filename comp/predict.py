@@ -1,119 +1,45 @@
-"""Prediction from checkpoints alone: views that a run does not have yet, and test sets that were not there when it was made."""
+"""`comp predict`: test sets that were not there when a run was made, by its weights alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from threading import Lock
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from comp.api import ImageSpec, Link, Task, View
-from comp.engine.device import free_memory, open_device
-from comp.engine.fold import build_views
-from comp.engine.predict import PredictBatch, plan_batch, predict_views
-from comp.engine.restore import restore_network
+from comp.api import Task
 from comp.engine.rows import Rows, make_rows
-from comp.engine.sizes import plan_image
-from comp.engine.tabular import encode_rows, read_encoder
 from comp.errors import DataError, WorkspaceError
-from comp.events import Emit, Notice, PredictionProgress
+from comp.events import Emit, Event, Notice, StoreProgress
 from comp.finished import plan_restored
-from comp.ids import locate_ids
-from comp.material import mend_test, read_store, tell_filled
+from comp.material import read_images, settle_store_size, tell_filled
 from comp.merge import apply_post
 from comp.plan import RunPlan
-from comp.predictions import Predictions, Raw, average_raw, link_outputs, read_raw, write_raw
+from comp.predictions import Predictions, Raw, average_raw
 from comp.project import Project, atomic_write
 from comp.report.predicted import write_predicted
-from comp.runs import fold_folder, list_seeds, renew_hash, seed_folder
+from comp.restored import Predicted, Restored, open_restored
 from comp.shown import take_images
+from comp.stores.growing import GrowingImages, Growth
+from comp.stores.store import number_refs
+from comp.stores.store_source import StoreForm
+from comp.stores.stored import ImageStore
 from comp.submission import build_submission
 from comp.unseen import list_test, read_sample
-from comp.views import PLAIN, list_complete, missing_views
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
-
-class Predicted(NamedTuple):
-    """Raw outputs of each view, and their links."""
-
-    seed: int
-    outputs: dict[str, np.ndarray]
-    links: dict[str, Link]
-
-
-@dataclass(frozen=True)
-class Restored:
-    """A finished run that can predict: its plan, a device, and the pictures it wants."""
-
-    plan: RunPlan
-    fabric: Fabric
-    image: ImageSpec
-    emit: Emit
-
-    @cached_property
-    def views(self) -> dict[str, View | None]:
-        """All that the manifest means."""
-        return {PLAIN: None, **build_views(self.plan.manifest, self.image)}
-
-    @property
-    def batch(self) -> PredictBatch:
-        return plan_batch(self.plan.manifest, self.image)
-
-    def predict(self, fold: str, rows: Rows, views: Mapping[str, Any], what: str) -> Iterator[Predicted]:
-        """What one fold's weights answer, for each seed that it was trained with."""
-        folder = fold_folder(self.plan.run.folder, fold)
-        for seed in list_seeds(folder):
-            if seed is None:
-                yield Predicted(self.plan.manifest.values["seed"], *self.predict_by(folder, fold, rows, views, what))
-            else:
-                yield Predicted(seed, *self.predict_by(seed_folder(folder, seed), fold, rows, views, what))
-
-    def predict_by(
-        self, folder: Path, fold: str, rows: Rows, views: Mapping[str, Any], what: str
-    ) -> tuple[dict[str, np.ndarray], dict[str, Link]]:
-        network, links = restore_network(self.plan.manifest, self.plan.competition.trained, self.image, folder, self.fabric)
-
-        def progress(done: int, total: int) -> None:
-            self.emit(PredictionProgress(fold, what, done, total))
-
-        try:
-            rows = encode_rows(rows, read_encoder(folder))
-            return predict_views(network, self.fabric, rows, views, self.batch, progress), links
-        finally:
-            del network
-            free_memory()
-
-    def average(self, fold: str, rows: Rows, views: Mapping[str, Any], what: str) -> np.ndarray:
-        """(N, outputs) float64 probabilities or values: the mean of views and seeds."""
-        task = self.plan.competition.trained
-        answers = [
-            link_outputs(raw, task, predicted.links)
-            for predicted in self.predict(fold, rows, views, what)
-            for raw in predicted.outputs.values()
-        ]
-        return np.mean(answers, axis=0)
-
-    def read(self, table: pd.DataFrame, what: str, on_bad: str) -> Rows:
-        store = read_store(self.plan, self.emit, table, self.image, what, on_bad)
-        if what == "test":
-            tell_filled(table, store, self.emit)
-        return make_rows(table, store, None, columns=self.plan.competition.tables.columns)
-
 
 Gather = Callable[[Restored, Rows], Iterable[Raw]]
 """Who predicts a test set: every fold's outputs of all views and seeds, in the order of the run's folds."""
 
 
 def gather_here(restored: Restored, rows: Rows) -> Iterator[Raw]:
-    """In this process, one fold after another."""
-    for fold in restored.plan.run.done:
-        yield make_raw(restored.plan.competition.trained, rows, list(restored.predict(fold, rows, restored.views, "test")))
+    """In this process, all folds in one pass."""
+    for predicted in restored.predict(restored.plan.run.done, rows, restored.views, "test"):
+        yield make_raw(restored.plan.competition.trained, rows, predicted)
 
 
 def make_raw(task: Task, rows: Rows, predicted: Sequence[Predicted]) -> Raw:
@@ -129,35 +55,6 @@ def make_raw(task: Task, rows: Rows, predicted: Sequence[Predicted]) -> Raw:
         np.repeat(np.array([seed for _, seed, _ in parts], dtype=np.int64), count),
         np.concatenate([outputs for _, _, outputs in parts]),
     )
-
-
-def open_restored(plan: RunPlan, emit: Emit) -> Restored:
-    fabric = open_device(plan.manifest.values["train"])
-    return Restored(plan, fabric, plan_image(plan.manifest, plan.competition.trained, plan.run.state["form"]["channels"]), emit)
-
-
-def add_views(plan: RunPlan, folds: Sequence[str], emit: Emit) -> None:
-    """Predict what the manifest's tta means and these folds lack, for held-out and test rows alike, and store it."""
-    restored = open_restored(plan, emit)
-    values, tables = plan.manifest.values, plan.competition.tables
-    sources = {"oof.parquet": ("held-out", tables.train, values["on_bad_image"])}
-    if tables.test is not None and len(tables.test):
-        sources["test.parquet"] = ("test", tables.test, mend_test(values["on_bad_image"]))
-    for file, (what, table, on_bad) in sources.items():
-        rows = None
-        for fold in folds:
-            path = fold_folder(plan.run.folder, fold) / file
-            if not path.exists():
-                continue
-            rows = rows or restored.read(table, what, on_bad)
-            stored = read_raw(path)
-            wanted = missing_views(list_complete(stored.views, stored.seeds), values["tta"])
-            known = pd.unique(stored.row_ids)  # in the order of the other views: the same batches, and so the same bits
-            chosen = rows.take(locate_ids(known, rows.row_ids, str(path), "the table"))
-            views = build_views(replace(plan.manifest, values={**values, "tta": wanted}), restored.image)
-            for seed, outputs, links in restored.predict(fold, chosen, views, what):
-                write_raw(path, plan.competition.trained, chosen.ids, chosen.row_ids, outputs, seed, links)
-            renew_hash(path.parent, file)
 
 
 def predict_new(
@@ -232,16 +129,48 @@ class Answer(NamedTuple):
 def answer_test(plan: RunPlan, sample: pd.DataFrame | None, on_bad_image: str, emit: Emit, gather: Gather) -> Answer:
     """The plan's test set by the mean of its folds, in the competition's form."""
     tables, task = plan.competition.tables, plan.competition.task
-    restored = open_restored(plan, emit)
-    rows = restored.read(tables.test, "test", on_bad_image)
     rule = plan.manifest.values["aggregate"]
-    folds = [average_raw(raw, rule) for raw in gather(restored, rows)]
+    with look_at_test(open_restored(plan, emit), tables.test, on_bad_image) as (restored, rows):
+        folds = [average_raw(raw, rule) for raw in gather(restored, rows)]
     ids = folds[0][0]
     predictions = Predictions(task, np.asarray(ids, dtype=object), np.mean([values for _, values in folds], axis=0))
     predictions = apply_post(plan, predictions, plan.run.scores() or {})
     spec = plan.manifest.values["submission"]
     frame = build_submission(plan.manifest.catalog, spec, task, predictions, sample, tables.id_column, [*ids])
     return Answer(frame, predictions, rows)
+
+
+@contextmanager
+def look_at_test(restored: Restored, table: pd.DataFrame, on_bad: str) -> Iterator[tuple[Restored, Rows]]:
+    """The rows of a test set; and who predicts them, on a GPU while their images are still being read.
+
+    A CPU's cores are either the reader's or the model's.
+    """
+    if restored.fabric.device.type == "cpu":
+        yield restored, restored.read(table, "test", on_bad)
+        return
+    plan, image, turn = restored.plan, restored.image, Lock()
+
+    def tell(event: Event) -> None:
+        with turn:  # views are no place for two threads at once
+            restored.emit(event)
+
+    def open_whole(growth: Growth, progress: Callable[[int, int], None]) -> ImageStore:
+        def note(event: Event) -> None:
+            tell(event)
+            if isinstance(event, StoreProgress):
+                progress(event.done, event.total)
+
+        return read_images(plan, note, plan.competition.tables, table, image, "test", on_bad, growth)
+
+    names, places = number_refs(table["image"].tolist())
+    form = StoreForm(settle_store_size(plan, image), plan.manifest.values["image"]["fit"], image.channels)
+    store = GrowingImages(form, places, len(names), open_whole)
+    try:
+        yield replace(restored, emit=tell), make_rows(table, store, None, columns=plan.competition.tables.columns)
+        tell_filled(table, store, tell)
+    finally:
+        store.close()
 
 
 def answer_nothing(plan: RunPlan, sample: pd.DataFrame | None, emit: Emit) -> Answer:

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from filelock import FileLock
 
-from comp.aggregate import aggregate_rows, average_groups
+from comp.aggregate import aggregate_rows, average_rows
 from comp.api import Link, Task
 from comp.errors import PredictionsError
 from comp.ids import demand_same_ids, locate_ids, name_ids
 from comp.parquet import Stored, make_table, read_table, take_apart, write_table
+from comp.project import hold_lock
 from comp.runs import fold_folder
 
 
@@ -98,7 +98,7 @@ def write_raw(
                 f"the model put out NaN or infinity for {name_ids(row_ids[broken], 'row')} in view {view!r}; nothing was "
                 f"written to {path}. Training has diverged: try a lower optimizer.lr, or train.precision: 32"
             )
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with hold_lock(path.with_name(f".{path.name}.lock")):
         tables = [read_table(path, "raw")] if path.exists() else []
         old = take_apart(tables[0]) if tables else None
         if old is not None:
@@ -188,10 +188,11 @@ def merge_oof(
     parts = [_average_fold(file, task, views, aggregate, seed) for file in files]
     ids = np.concatenate([ids for ids, _ in parts])
     fold = np.concatenate([np.full(len(ids), number, dtype=np.int64) for number, (ids, _) in zip(numbers, parts, strict=True)])
-    again = pd.DataFrame({"id": ids, "repeat": fold // (per_repeat or max(numbers) + 1)}).duplicated().to_numpy()
+    unit, repeat = pd.factorize(ids)[0].astype(np.int64), fold // (per_repeat or max(numbers) + 1)
+    again = pd.Series(unit * (int(repeat.max(initial=0)) + 1) + repeat).duplicated().to_numpy()
     if again.any():
         raise PredictionsError(f"{run_folder}: {name_ids(ids[again])} are held out by more than one fold; the folds have changed")
-    values, first = _average(np.concatenate([values for _, values in parts]), pd.factorize(ids)[0].astype(np.int64))
+    values, first = average_rows(np.concatenate([values for _, values in parts]), unit)
     return Predictions(task.scored, ids[first], values, fold[first])
 
 
@@ -277,11 +278,11 @@ def average_raw(
     # One order of adding up whatever order the views were written in, so that a resumed run gives the same bits.
     order = np.concatenate([np.flatnonzero(raw.views == view) for view in wanted]) if wanted else np.empty(0, dtype=np.int64)
     linked = link_outputs(raw.outputs[order], raw.task, raw.links)[:, : task.outputs]  # before the auxiliary targets
-    values, first = _average(linked, row[order])
+    values, first = average_rows(linked, row[order])
     unit, ids = pd.factorize(raw.ids)
     unit, seed = unit[order[first]].astype(np.int64), seed[order[first]]
     values, first = aggregate_rows(values, unit * len(seed_names) + seed, task, aggregate)
-    values, place = _average(values, unit[first])
+    values, place = average_rows(values, unit[first])
     return ids[unit[first][place]], values
 
 
@@ -291,9 +292,3 @@ def _average_fold(
     raw = read_raw(path)
     demand_same_task(raw.task, task, str(path))
     return average_raw(raw if seed is None else raw.of_seed(seed), aggregate, views, path)
-
-
-def _average(values: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the rows that share a key, ordered by key; and where each key first stands."""
-    _, first, group, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    return (average_groups(values, group, counts) if len(counts) else values), first

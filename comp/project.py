@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -186,8 +186,35 @@ def atomic_write(path: Path, data: bytes | str) -> None:
     except OSError as error:
         raise WorkspaceError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        with contextlib.suppress(NotADirectoryError):
+        with contextlib.suppress(OSError):  # of a folder that cannot be written
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder that nobody else writes to, and below it."""
+    for left in folder.rglob(".*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Only one process at a time is in here; where its holder dies the kernel frees the lock.
+
+    Raises:
+        WorkspaceError: its folder cannot be written.
+    """
+    from filelock import FileLock  # 40 ms that commands which only read need not pay
+
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise WorkspaceError(f"{path.parent} cannot be written: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def append_line(path: Path, text: str) -> None:
@@ -196,11 +223,8 @@ def append_line(path: Path, text: str) -> None:
     Raises:
         WorkspaceError: the file cannot be written.
     """
-    from filelock import FileLock  # 40 ms that commands which only read need not pay
-
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")), open(path, "a+b") as file:
+        with hold_lock(path.with_name(f".{path.name}.lock")), open(path, "a+b") as file:
             cut_torn_line(file)
             file.write(text.rstrip("\n").encode() + b"\n")
             file.flush()

@@ -43,8 +43,8 @@ def rare_classes(competition: Competition, folds: Folds) -> list[RareClasses]:
         values = encode_targets(competition.task.only(target.name), units)[target.name]
         unit, label = np.nonzero(values > 0) if target.kind == "multilabel" else (np.arange(len(values)), values)
         width = len(target.classes)
-        counts = np.zeros((width, folds.per_repeat + 1), dtype=np.int64)
-        np.add.at(counts, (label, fold[unit] + 1), 1)
+        columns = folds.per_repeat + 1
+        counts = np.bincount(label * columns + fold[unit] + 1, minlength=width * columns).reshape(width, columns)
         totals = counts.sum(axis=1)
         rare = [position for position in np.argsort(totals, kind="stable").tolist() if totals[position] < folds.per_repeat]
         if not rare:

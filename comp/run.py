@@ -10,8 +10,8 @@ import math
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,11 @@ from comp.adopt import adopt_begun, find_fitting
 from comp.blend import run_blend
 from comp.changes import remember_parents, tell_changed_parents
 from comp.competition import encode_targets, unit_table
-from comp.errors import RunError, RunInterrupted, WorkspaceError
+from comp.errors import CompError, RunInterrupted, WorkspaceError
 from comp.events import Emit, Event, EventLog, Notice, RunFinished, RunStopped, Tick, to_record
 from comp.given import RunResult
 from comp.imported import run_imported
+from comp.lacking import fail_without_disk, fail_without_memory
 from comp.manifest import Manifest, load_manifest
 from comp.merge import make_chain, merge_run
 from comp.plan import (
@@ -34,11 +35,12 @@ from comp.plan import (
     open_run,
     plan_run,
     reopen_run,
+    state_run,
     tell_logger,
 )
 from comp.project import Project
 from comp.report.html import write_report
-from comp.runs import FULL
+from comp.runs import FULL, fold_folder, read_fold
 from comp.shown import look_at_files, look_in_stores, show_run
 from comp.stopping import Stop, catch_stop, end_after
 from comp.train import Train, train_folds
@@ -56,6 +58,7 @@ class Wishes:
         only: fold numbers to train; None: all.
         full: afterwards train on all rows, too.
         place: `debug`: the whole path on a handful of batches, kept apart; `trials`: one of a search.
+        profile: measure where the time of each epoch goes.
         resume: a folder whose folds of this run, finished or begun, are taken over first.
         max_hours: after which to save and end, from `began` (of time.monotonic) on.
         names: the experiments of the command, where there are several.
@@ -67,6 +70,7 @@ class Wishes:
     only: Sequence[int] | None = None
     full: bool = False
     place: Place = "runs"
+    profile: bool = False
     resume: Path | None = None
     max_hours: float | None = None
     began: float = field(default_factory=time.monotonic)
@@ -82,7 +86,7 @@ class Wishes:
         words = ["comp run", *(self.names or [name]), *(f"--set {shlex.quote(text)}" for text in self.sets)]
         words += [f"--folds {self.folds}"] if self.folds else []
         words += [f"--only {','.join(map(str, self.only))}"] if self.only is not None else []
-        words += ["--full"] * self.full + ["--debug"] * (self.place == "debug")
+        words += ["--full"] * self.full + ["--debug"] * (self.place == "debug") + ["--profile"] * self.profile
         words += [f"--max-hours {self.max_hours:g}"] if self.max_hours else []
         return " ".join([*words, *self.options])
 
@@ -114,18 +118,26 @@ def run_experiment(project: Project, name: str, *, train: Train | None = None, e
     with open_readers(begun.plan, emit) as tell, catch_stop(wished.deadline) as stop:
         started, material, over = time.monotonic(), None, ""
         try:
-            material = (train or train_folds)(begun.plan, begun.wanted, tell, stop)
+            with fail_without_memory():
+                material = (train or train_folds)(begun.plan, begun.wanted, tell, stop)
         except RunInterrupted as interrupted:
-            tell(RunStopped("out of time" if stop.out_of_time else "interrupted"))
+            tell_stopped(tell, "out of time" if stop.out_of_time else "interrupted")
             over = say_over(interrupted, wished, stop, name)
-        except RunError as error:
-            tell(RunStopped(str(error)))
+        except CompError as error:
+            tell_stopped(tell, str(error))
             raise
-        result = finish_run(begun.plan, tell, time.monotonic() - started)
-        if over:
-            tell(Notice(over))
-    report_run(begun.plan, material)
+        with fail_without_disk(), fail_without_memory():
+            result = finish_run(begun.plan, tell, time.monotonic() - started)
+            if over:
+                tell(Notice(over))
+    with fail_without_disk(), fail_without_memory():
+        report_run(begun.plan, material)
     return result
+
+
+def tell_stopped(tell: Emit, why: str) -> None:
+    with suppress(WorkspaceError):  # a full disk takes no line of events either; what is to be said is why the run stopped
+        tell(RunStopped(why))
 
 
 def begin_run(project: Project, name: str, wished: Wishes, emit: Emit) -> Begun | RunResult:
@@ -146,7 +158,9 @@ def begin_run(project: Project, name: str, wished: Wishes, emit: Emit) -> Begun 
     wanted = choose_folds(plan, wished.only, wished.full)
     make_chain(manifest, plan.competition.task)  # what does not fit is said before training, not after
     copies = find_fitting(plan, wished.resume) if wished.resume else []  # a refusal leaves nothing behind
-    plan = open_run(plan)
+    plan = replace(open_run(plan), profile=wished.profile)
+    if plan.profile and all(read_fold(fold_folder(plan.run.folder, fold)) for fold in wanted):
+        emit(Notice("these folds are done, so that there is nothing to profile; --debug trains a handful of batches in any case"))
     if wished.place == "runs":
         remember_parents(manifest)
     if about_test := describe_test_set(plan.competition.tables):
@@ -159,6 +173,9 @@ def begin_run(project: Project, name: str, wished: Wishes, emit: Emit) -> Begun 
 
 def finish_run(plan: RunPlan, tell: Emit, elapsed_s: float) -> RunResult:
     """Merge the folds that are done, and tell how the run stands."""
+    if not (plan.run.folder / "environment.json").exists():
+        state_run(plan, plan.run.state)
+        tell(Notice(f"{plan.run.folder} was removed while the run trained; it holds what was trained since", "warning"))
     scores = merge_run(plan)
     complete = plan.run.complete
     tell(RunFinished(complete, scores or {}, elapsed_s, plan.manifest.name))
@@ -189,7 +206,7 @@ def say_over(interrupted: RunInterrupted, wished: Wishes, stop: Stop, name: str)
 def refuse_training(why: str, wished: Wishes) -> None:
     """Raises WorkspaceError: a wish that only training could fulfil."""
     given = {"--folds": wished.folds, "--only": wished.only, "--full": wished.full, "--debug": wished.place == "debug"}
-    refused = [option for option, value in {**given, "--resume": wished.resume}.items() if value]
+    refused = [option for option, value in {**given, "--profile": wished.profile, "--resume": wished.resume}.items() if value]
     if refused:
         raise WorkspaceError(f"{why}: {', '.join(refused)} cannot be honoured.")
 

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from comp.errors import FormatError, WorkspaceError
+from comp.errors import WorkspaceError
+from comp.formats import SCORES, read_record
 from comp.project import Project, atomic_write, hash_file
 
 FORMAT = 1
 FULL = "full"
+CHECKPOINTS = ("last.ckpt", "last.ckpt.1")
+"""What a fold resumes from, and the one before it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Run:
 
     def scores(self) -> dict[str, Any] | None:
         file = self.folder / "scores.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+        return read_record(file, SCORES) if file.exists() else None
 
 
 def scored_file(run_folder: Path) -> Path:
@@ -90,17 +93,14 @@ def read_fold(folder: Path) -> dict[str, Any] | None:
     file = folder / "fold.json"
     if not file.exists():
         return None
-    record = json.loads(file.read_text(encoding="utf-8"))
-    if record["format"] > FORMAT:
-        raise FormatError(f"{file} has format {record['format']}; this comp reads up to {FORMAT}: install a newer one.")
-    return record
+    return read_record(file, FORMAT)
 
 
 def hash_files(folder: Path) -> dict[str, str]:
     """Name -> SHA-256 of what a fold leaves, its seeds' folders among it: fold.json holds it, for whoever is given a copy."""
     names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     # history.csv is a logger's: where a fold trains in another process than its events are read in, it may lie a line behind.
-    own = ("fold.json", "last.ckpt", "history.csv")
+    own = ("fold.json", *CHECKPOINTS, "history.csv")
     return {name: hash_file(path) for name, path in names.items() if name not in own and not path.name.startswith(".")}
 
 
@@ -135,10 +135,7 @@ def list_runs(project: Project, name: str) -> list[Run]:
     """
     found = []
     for file in sorted((project.experiment(name) / "runs").glob("*/environment.json")):
-        state = json.loads(file.read_text(encoding="utf-8"))
-        if state["format"] > FORMAT:
-            raise FormatError(f"{file} has format {state['format']}; this comp reads up to {FORMAT}: install a newer one.")
-        found.append(Run(name, file.parent.name, file.parent, state))
+        found.append(Run(name, file.parent.name, file.parent, read_record(file, FORMAT)))
     return sorted(found, key=lambda run: run.made_at, reverse=True)
 
 

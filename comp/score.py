@@ -39,7 +39,7 @@ def complete_views(plan: RunPlan, emit: Emit, full: bool = False) -> None:
     folds = [*plan.run.done, *([FULL] if full else [])]
     lacking = [fold for fold in folds if lacks_views(plan, fold)]
     if lacking:
-        from comp.predict import add_views  # the engine, and torch with it, only where there is something to predict
+        from comp.restored import add_views  # the engine, and torch with it, only where there is something to predict
 
         add_views(plan, lacking, emit)
 

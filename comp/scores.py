@@ -16,10 +16,9 @@ import numpy as np
 from comp.api import Metric, MetricUndefined, Target, Task
 from comp.catalog import Catalog
 from comp.errors import PluginError
+from comp.formats import SCORES
 from comp.ids import locate_ids
 from comp.predictions import Predictions
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Scores:
         """What scores.json holds: the deciding metric at the top, the others under `also`."""
         (name, first), *others = self.metrics.items()
         return {
-            "format": FORMAT,
+            "format": SCORES,
             "metric": name,
             **asdict(first),
             "also": {other: asdict(scores) for other, scores in others},

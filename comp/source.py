@@ -64,6 +64,7 @@ class Plugin:
         open: it takes `**arguments`, which it passes through to a library.
         example: what a manifest may write for it, as YAML: the docstring's line `Example: {use: …}`; empty where it has none.
         names, signature: functions of the module that describe the library (comp.api.plugin).
+        on: `device`: an augment that changes batches there.
     """
 
     kind: str
@@ -79,6 +80,7 @@ class Plugin:
     open: bool = False
     names: str | None = None
     signature: str | None = None
+    on: str | None = None
     example: str = ""
     origin: Literal["built-in", "workspace", "experiment", "package"] = "built-in"
 
@@ -157,16 +159,18 @@ def _read_plugin(node: Definition, decorator: ast.Call, file: Path, module: str,
 
 def _read_marks(decorator: ast.Call) -> dict[str, Any]:
     """The arguments of `@plugin(...)`."""
-    marks: dict[str, Any] = {"kind": None, "family": None, "names": None, "signature": None}
+    marks: dict[str, Any] = {"kind": None, "family": None, "names": None, "signature": None, "on": None}
     positional = [("kind", node) for node in decorator.args[:1]]
     for name, node in [*positional, *((keyword.arg or "", keyword.value) for keyword in decorator.keywords)]:
         if name not in marks or len(decorator.args) > 1:
-            raise SourceFault("@plugin takes a kind, then family=, names=, signature=")
+            raise SourceFault("@plugin takes a kind, then family=, names=, signature=, on=")
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str | None):
             raise SourceFault(f"the {name} of @plugin must be written out as text; it is read without importing the file")
         marks[name] = node.value
     if marks["kind"] not in OFFERS:
         raise SourceFault(f"@plugin({marks['kind']!r}): there is no such kind; the kinds are {', '.join(KINDS)}")
+    if marks["on"] not in (None, "device") or (marks["on"] and marks["kind"] != "augment"):
+        raise SourceFault(f"on={marks['on']!r}: only an augment can be on another place than its own, and that is 'device'")
     return marks
 
 

@@ -74,7 +74,10 @@ def ignore_signals() -> None:
 
 @contextmanager
 def catch_stop(deadline: float = math.inf) -> Iterator[Stop]:
-    """Turn Ctrl-C, SIGTERM and SIGHUP into a question that is asked; a second Ctrl-C ends at once."""
+    """Turn Ctrl-C, SIGTERM and SIGHUP into a question that is asked; a second Ctrl-C ends at once.
+
+    A run that was started by nohup goes on when its terminal is closed.
+    """
     stop = Stop(deadline=deadline)
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may handle signals
@@ -85,7 +88,9 @@ def catch_stop(deadline: float = math.inf) -> Iterator[Stop]:
             raise KeyboardInterrupt
         stop.asked = True
 
-    before = {number: signal.signal(number, note) for number in SIGNALS}
+    outlives = hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heard = [number for number in SIGNALS if not (outlives and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield stop
     finally:

@@ -9,29 +9,28 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 
 from comp import __version__
 from comp.api import Task
 from comp.catalog import Catalog
-from comp.errors import PluginError, SubmissionError, WorkspaceError
+from comp.errors import PluginError, SubmissionError
 from comp.ids import SHOWN, name_ids
 from comp.ledger import Entry, append_entry, read_ledger, write_now
 from comp.predictions import Predictions
-from comp.project import Project, atomic_write, hash_file
+from comp.project import Project, atomic_write, hash_file, hash_json, hold_lock
 from comp.sample import id_first, name_rows, numbers_rows
 
 FORMAT = 1
 SUM_TOLERANCE = 1e-6
 WHOLE = re.compile(r"[+-]?\d+")
+NOTHING = "nothing was written."
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,9 @@ def build_submission(
         SubmissionError: all that the sample's form refuses, at once.
     """
     given = sample
+    broken = ~np.isfinite(predictions.values).all(axis=1)
+    if broken.any():
+        raise SubmissionError(f"no number (NaN or infinite) is predicted for {name_ids(predictions.ids[broken])}; {NOTHING}")
     if sample is not None and numbers_rows(sample, id_column, predictions.ids.tolist()):
         sample = name_rows(sample, id_column, order)
     form = catalog.build("submission", spec, task=task, sample=id_first(sample, id_column))
@@ -126,9 +128,7 @@ def check_submission(frame: pd.DataFrame, sample: pd.DataFrame | None, task: Tas
         faults += _check_sums(frame, ids, shape.keys) if shape.rows_sum_to_one else []
     if faults:
         raise SubmissionError(
-            "\n".join(
-                ["the submission does not have the sample's form:", *(f"  {fault}" for fault in faults), "nothing was written."]
-            )
+            "\n".join(["the submission does not have the sample's form:", *(f"  {fault}" for fault in faults), NOTHING])
         )
 
 
@@ -138,10 +138,10 @@ def write_submission(project: Project, name: str, frame: pd.DataFrame, record: M
     Args:
         record: goes into the json as it is; the ledger takes `digest`, `cv`, `cv_std`, `metric` and `message` from it.
     """
-    data = frame.to_csv(index=False, lineterminator="\n").encode()
+    data = render_frame(frame)
     sha256 = hashlib.sha256(data).hexdigest()
     folder = project.submissions / name
-    with lock_folder(folder):
+    with hold_lock(folder / ".lock"):
         entries = {entry.version: entry for entry in read_ledger(project) if entry.experiment == name}
         stored = {path.stem: path for path in sorted(folder.glob("v*.csv")) if re.fullmatch(r"v\d+", path.stem)}
         equal = next((version for version, path in stored.items() if hash_file(path) == sha256), None)
@@ -152,27 +152,23 @@ def write_submission(project: Project, name: str, frame: pd.DataFrame, record: M
         version = equal or f"v{max(numbers, default=0) + 1:03d}"
         path, now = folder / f"{version}.csv", write_now()
         head = {"format": FORMAT, "comp": __version__, "experiment": name, "version": version, "time": now, "sha256": sha256}
-        text = json.dumps({**record, **head, "rows": len(frame), "columns": list(frame.columns)}, indent=2, ensure_ascii=False)
+        whole = {**record, **head, "rows": len(frame), "columns": list(frame.columns)}
         atomic_write(path, data)
+        text = json.dumps({**whole, "seal": seal_record(whole)}, indent=2, ensure_ascii=False)
         atomic_write(path.with_suffix(".json"), text + "\n")
         known = {key: record[key] for key in ("digest", "cv", "cv_std", "metric", "message") if record.get(key) is not None}
         append_entry(project, Entry(now, name, version, sha256=sha256, **known))
     return Submitted(version, path, sha256, new=True)
 
 
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Raises: WorkspaceError: it cannot be made or written."""
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise WorkspaceError(f"{folder} cannot be written: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
+def render_frame(frame: pd.DataFrame) -> bytes:
+    """The file that a submission's table becomes."""
+    return frame.to_csv(index=False, lineterminator="\n").encode()
+
+
+def seal_record(record: Mapping[str, Any]) -> str:
+    """SHA-256 of what vNNN.json holds, less the seal itself: whether somebody has edited it since."""
+    return hash_json(json.loads(json.dumps({key: value for key, value in record.items() if key != "seal"})))
 
 
 # ---- the checks ----------------------------------------------------------------------------------------------------------
@@ -189,6 +185,8 @@ def _check_columns(frame: pd.DataFrame, sample: pd.DataFrame | None, id_column: 
 
 def _check_ids(ids: pd.Index, sample: pd.DataFrame | None, keys: Sequence[str]) -> list[str]:
     faults = []
+    torn = [repr(text) for text in (*ids.astype(str), *keys) if "\r" in text]
+    faults += [f"a carriage return, which CSV cannot carry, in {name_ids(torn)}"] if torn else []
     if len(ids) == 0:
         faults.append("no rows: the run had no test images. `comp predict` makes predictions for a test set that came later")
     again = ids[ids.duplicated()].unique()
@@ -229,22 +227,25 @@ def _check_answers(frame: pd.DataFrame, ids: pd.Index, sample: pd.DataFrame | No
             is_value = column in numbers or len(numbers) == len(task.targets) or (numbers and len(columns) == 1)
             wild = (answers < 0) | (answers > 1)
             if wild.any() and not is_value:
-                faults.append(
-                    f"{column}: {answers[wild].iloc[0]:g} is no probability (0 to 1), for {name_ids(ids[wild])}"
-                )
+                faults.append(f"{column}: {answers[wild].iloc[0]:g} is no probability (0 to 1), for {name_ids(ids[wild])}")
             text = [value for value in example.unique() if not _is_number(value)]
             faults += [f"{column}: numbers, where the sample has text ({text[0]!r})"] if len(text) else []
             continue
+        torn = np.array(["\r" in f"{text}{column}" for text in answers], dtype=bool)
+        faults += [f"{column!r}: a carriage return, which CSV cannot carry, for {name_ids(ids[torn])}"] if torn.any() else []
         empty = answers.isna() | (answers.astype(str) == "")
         if empty.any() and (sample is None or not (sample[column] == "").any()):
             faults.append(f"{column}: no answer for {name_ids(ids[empty])}")
-        faults += _check_text(column, *(_split(cells, shape.separator) for cells in (answers[~empty].astype(str), example)))
+        faults += _check_text(column, *(_split(cells, shape.separator) for cells in (answers[~empty].astype(str), example)), task)
     return faults
 
 
-def _check_text(column: str, answers: pd.Series, example: pd.Series) -> list[str]:
-    """Where the sample has whole numbers, or numbers, so must the answers."""
+def _check_text(column: str, answers: pd.Series, example: pd.Series, task: Task) -> list[str]:
+    """Where the sample has whole numbers, or numbers, so must the answers; unless these are classes, of which others are none."""
     known, examples = answers.unique(), example.unique()
+    classes = {name for target in task.targets for name in target.classes}
+    if classes.issuperset(examples):
+        known = [text for text in known if text not in classes]
     if len(examples) == 0:
         return []
     for what, fits in (("whole numbers", lambda text: bool(WHOLE.fullmatch(text))), ("numbers", _is_number)):

@@ -16,6 +16,7 @@ from comp.finished import plan_finished
 from comp.merge import apply_post, average_oof, demand_tests, score_oof
 from comp.plan import RunPlan, describe_git, describe_test_set
 from comp.project import Project
+from comp.provenance import hash_inputs, hash_sources, list_test_ids
 from comp.runs import FULL, list_runs
 from comp.score import complete_views
 from comp.submission import build_submission, write_submission
@@ -86,7 +87,7 @@ def submit_experiment(
     for text in warnings:
         emit(Notice(text, "warning"))
     local = score_locally(plan, frame)
-    record = {**describe_submission(plan, scores, full), "local": local, "message": message}
+    record = {**describe_submission(plan, scores, full, tta is not None), "local": local, "message": message}
     written = write_submission(project, plan.manifest.name, frame, record)
     equals = None if written.new else written.version
     return SubmitResult(
@@ -116,7 +117,7 @@ def make_frame(plan: RunPlan, folds: list[str], scores: Mapping[str, Any]) -> pd
     tables = plan.competition.tables
     spec, catalog = plan.manifest.values["submission"], plan.manifest.catalog
     test = apply_post(plan, demand_tests(plan, folds), scores)
-    order = None if tables.test is None else tables.test["id"].drop_duplicates().tolist()
+    order = list_test_ids(tables)
     return build_submission(catalog, spec, plan.competition.task, test, tables.sample, tables.id_column, order)
 
 
@@ -132,8 +133,12 @@ def score_locally(plan: RunPlan, frame: pd.DataFrame) -> dict[str, float]:
         return dict(leaderboard(file))
 
 
-def describe_submission(plan: RunPlan, scores: Mapping[str, Any], full: bool) -> dict[str, Any]:
-    """What a submission can be traced by: its run, code, manifest keys that shaped it, and its CV."""
+def describe_submission(plan: RunPlan, scores: Mapping[str, Any], full: bool, asked_tta: bool) -> dict[str, Any]:
+    """What a submission can be traced by and rebuilt from: its run, code, files, manifest keys that shaped it, and its CV.
+
+    Args:
+        asked_tta: the views were asked for by `--tta`, instead of the manifest's.
+    """
     values, run = plan.manifest.values, plan.run
     return {
         "digest": run.digest,
@@ -146,8 +151,12 @@ def describe_submission(plan: RunPlan, scores: Mapping[str, Any], full: bool) ->
         "cv_raw": scores.get("raw", scores)["pooled"],
         "coverage": scores["coverage"],
         "tta": values["tta"],
+        "tta_asked": asked_tta,
+        "aggregate": values["aggregate"],
         "post": scores["post"],
         "submission": values["submission"],
+        "inputs": hash_inputs(plan.competition.tables),
+        "files": hash_sources(plan.run, [FULL] if full else run.done),
         # What trained is the run's to say: its sources may have been edited since.
         "plugins": {**plan.manifest.plugin_hashes(), **run.state["plugins"]},
         "git": describe_git(plan.project.root),

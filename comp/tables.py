@@ -41,10 +41,15 @@ def check_tables(tables: Tables) -> list[str]:
             )
             continue
         for column in wanted:
+            kind = table[column].dtype
+            if isinstance(kind, pd.StringDtype) and kind.storage == "pyarrow" and not table[column].hasnans:
+                continue  # text in UTF-8, by its type
             if not all(type(value) is str for value in table[column].tolist()):
                 faults.append(
                     f"column {column!r} of the {name} table is not all text; a dataset returns ids and targets as written"
                 )
+            elif (strange := find_unwritable(table[column].tolist())) is not None:
+                faults.append(f"column {column!r} of the {name} table has {ascii(strange)}, which is not UTF-8; rename it")
         row_id = table["row_id"]
         if row_id.duplicated().any():
             repeated = row_id[row_id.duplicated()].unique()
@@ -58,6 +63,15 @@ def check_tables(tables: Tables) -> list[str]:
     if not len(tables.train):
         faults.append("the training table has no rows")
     return faults
+
+
+def find_unwritable(texts: Sequence[str]) -> str | None:
+    """The first that cannot be written: a file's name of bytes that are no UTF-8."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return next(text for text in texts if any("\ud800" <= letter <= "\udfff" for letter in text))
+    return None
 
 
 def check_weight(tables: Tables) -> list[str]:

@@ -17,7 +17,7 @@ from comp.finished import plan_finished
 from comp.ids import locate_ids
 from comp.lineage import average_stored
 from comp.plan import RunPlan
-from comp.predict import Restored, open_restored
+from comp.restored import Restored, open_restored
 from comp.runs import FULL, Run
 from comp.views import PLAIN
 
@@ -62,7 +62,7 @@ class Teachers:
         """The mean of these folds' models."""
         restored, known = self.open(run)
         chosen = known.take(locate_ids(rows.row_ids, known.row_ids, f"{self.plan.manifest.name}'s training rows", run.experiment))
-        return np.mean([restored.average(fold, chosen, {PLAIN: None}, "train") for fold in folds], axis=0)
+        return restored.average(folds, chosen, {PLAIN: None}, "train")
 
     def open(self, run: Run) -> tuple[Restored, Rows]:
         """The teacher's models and its own pictures of the training rows."""

@@ -15,7 +15,9 @@ from filelock import FileLock, Timeout
 from comp.devices import describe_steps, train_on_devices
 from comp.errors import RunInterrupted, WorkspaceError
 from comp.events import Emit, FoldSkipped, Notice
+from comp.lacking import fail_without_disk
 from comp.plan import RunPlan
+from comp.project import remove_leftovers
 from comp.runs import FULL, fold_folder, read_fold
 
 if TYPE_CHECKING:
@@ -41,29 +43,34 @@ def train_folds(plan: RunPlan, wanted: Sequence[str], emit: Emit, stop: Callable
     material: Material | None = None
     teachers: AskTeachers | None = None
     told: set[str] = set()
-    while pending:
-        if stop():
-            raise RunInterrupted("stopped between two folds")
-        lock, fold, taken = take_free_fold(plan, pending)
-        for other in [other for other in taken if other not in told]:
-            emit(FoldSkipped(other, "in another process"))
-            told.add(other)
-        if lock is None:
-            time.sleep(WAIT_S)
-            continue
-        try:
-            if read_fold(fold_folder(plan.run.folder, fold)):
-                emit(FoldSkipped(fold, "complete"))
-            else:
-                material = material or open_all(plan, wanted, emit, stop)
-                if plan.manifest.values["train"]["devices"] > 1:
-                    train_on_devices(plan, fold, emit, stop)
+    try:
+        while pending:
+            if stop():
+                raise RunInterrupted("stopped between two folds")
+            lock, fold, taken = take_free_fold(plan, pending)
+            for other in [other for other in taken if other not in told]:
+                emit(FoldSkipped(other, "in another process"))
+                told.add(other)
+            if lock is None:
+                time.sleep(WAIT_S)
+                continue
+            try:
+                if read_fold(fold_folder(plan.run.folder, fold)):
+                    emit(FoldSkipped(fold, "complete"))
                 else:
-                    teachers = teachers or open_teachers(plan)
-                    material.train_fold(fold, stop, teachers)
-            pending.remove(fold)
-        finally:
-            lock.release()
+                    material = material or open_all(plan, wanted, emit, stop)
+                    with fail_without_disk():
+                        if plan.manifest.values["train"]["devices"] > 1:
+                            train_on_devices(plan, fold, emit, stop)
+                        else:
+                            teachers = teachers or open_teachers(plan)
+                            material.train_fold(fold, stop, teachers)
+                pending.remove(fold)
+            finally:
+                lock.release()
+    finally:
+        if material:
+            material.close()
     return material
 
 
@@ -110,6 +117,8 @@ def lock_fold(folder: Path) -> FileLock | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
+        if not read_fold(folder):  # one that is complete may get another view of its predictions without this lock
+            remove_leftovers(folder)
     except Timeout:
         return None
     except OSError as error:

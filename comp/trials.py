@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from comp.errors import FormatError, WorkspaceError
+from comp.errors import WorkspaceError
+from comp.formats import parse_record, read_record
 from comp.manifest import Manifest
-from comp.project import Project, append_line, atomic_write, hash_json, suggest
+from comp.project import Project, append_line, atomic_write, hash_json, hold_lock, suggest
 from comp.search import Space
 
 FORMAT = 1
@@ -113,7 +114,7 @@ def open_search(
     digest = digest_search(manifest, space, contents, folds)
     folder = manifest.folder / "search" / digest
     file, now = folder / SEARCH_FILE, time.time()
-    made_at = json.loads(file.read_text(encoding="utf-8"))["made_at"] if file.exists() else now
+    made_at = read_record(file, FORMAT)["made_at"] if file.exists() else now
     state = {
         "format": FORMAT,
         "experiment": manifest.name,
@@ -157,9 +158,7 @@ def digest_search(manifest: Manifest, space: Space, contents: Mapping[str, str],
 
 def claim_trial(search: Search, drawn: Mapping[str, int | float], values: Mapping[str, Any], digest: str = "") -> TrialRecord:
     """A new trial with the next number of its experiment, written down as running. Two processes that ask at once get two."""
-    from filelock import FileLock
-
-    with FileLock(search.folder.parent / ".lock"):
+    with hold_lock(search.folder.parent / ".lock"):
         taken = [record.trial for folder in search.folder.parent.glob("*/") for record in read_trials(folder)]
         number = max((int(trial[1:]) for trial in taken), default=0) + 1
         record = TrialRecord(f"t{number:04d}", dict(drawn), dict(values), digest)
@@ -183,24 +182,16 @@ def list_searches(project: Project, name: str) -> list[Search]:
     """
     found = []
     for file in sorted((project.experiment(name) / "search").glob(f"*/{SEARCH_FILE}")):
-        state = json.loads(file.read_text(encoding="utf-8"))
-        demand_format(file, state)
-        found.append(Search(name, file.parent.name, file.parent, state))
+        found.append(Search(name, file.parent.name, file.parent, read_record(file, FORMAT)))
     return sorted(found, key=lambda search: search.state["opened_at"], reverse=True)
-
-
-def demand_format(file: Path, state: Mapping[str, Any]) -> None:
-    if state["format"] > FORMAT:
-        raise FormatError(f"{file} has format {state['format']}; this comp reads up to {FORMAT}: install a newer one.")
 
 
 def read_trials(folder: Path) -> list[TrialRecord]:
     """The trials of a search's folder in the order in which they began; a line that was not written whole is left out."""
     file = folder / TRIALS_FILE
     found: dict[str, TrialRecord] = {}
-    for line in file.read_text(encoding="utf-8").split("\n")[:-1] if file.exists() else ():
-        state = json.loads(line)
-        demand_format(file, state)
+    for line in file.read_bytes().split(b"\n")[:-1] if file.exists() else ():
+        state = parse_record(file, line, FORMAT)
         curve = [(int(epoch), float(score)) for epoch, score in state["curve"]]
         known = {key: value for key, value in state.items() if key != "format"}
         found[state["trial"]] = TrialRecord(**{**known, "curve": curve})

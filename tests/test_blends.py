@@ -12,6 +12,7 @@ from comp.api import Target, Task
 from comp.blends import Member, align_members, answer_rows, blend_members, correlate_members, drop_members
 from comp.errors import PluginError, PredictionsError
 from comp.judges import TaskJudge
+from comp.members import open_shelf
 from comp.plugins.blend.hillclimb import hillclimb
 from comp.plugins.blend.mean import mean
 from comp.plugins.metric.log_loss import log_loss
@@ -103,6 +104,29 @@ def test_a_rule_that_returns_another_shape_is_refused():
         blend_members(Short, align_members([ONE]), TASK, ANSWERS)
 
 
+@pytest.mark.parametrize("use", ["hillclimb", "mean"])
+def test_members_that_are_put_aside_are_blended_as_those_that_are_held(use, tmp_path):
+    random = np.random.default_rng(0)
+    answers, ids = random.integers(0, 2, 90), [f"u{i}" for i in range(90)]
+    firsts = [np.clip(0.5 + (0.5 - answers) * 0.4 + random.normal(0, 0.3, 90), 0, 1) for _ in range(3)]
+    order = random.permutation(90)
+    members = [
+        Member("a", make_predictions(ids, firsts[0], np.arange(90) % 3), make_predictions("xy", [0.5, 0.7])),
+        Member("b", make_predictions([ids[i] for i in order], firsts[1][order], order % 3), make_predictions("yx", [0.1, 0.9])),
+        Member("c", make_predictions(ids, firsts[2], np.arange(90) % 3), make_predictions("xy", [0.2, 0.4])),
+    ]
+    targets = {"label": answers}
+    build = (lambda: hillclimb(JUDGE)) if use == "hillclimb" else (lambda: mean(TASK, dict.fromkeys("abc", TASK)))
+    held, aside = align_members(members), align_members(iter(members), lambda: open_shelf(tmp_path))
+    wanted, found = (blend_members(build, aligned, TASK, targets) for aligned in (held, aside))
+    np.testing.assert_array_equal(found.oof.values, wanted.oof.values)
+    np.testing.assert_array_equal(found.test.values, wanted.test.values)
+    assert found.weights == wanted.weights and sum(weight > 0 for weight in found.weights.values()) > 1
+    losses = [drop_members(build, aligned, targets, JUDGE, frozenset()) for aligned in (held, aside)]
+    assert losses[0] == losses[1] and None not in losses[0].values()
+    assert correlate_members(held) == correlate_members(aside)
+
+
 # ---- what a member is worth ----------------------------------------------------------------------------------------------
 
 JUDGE = TaskJudge(TASK, {"label": log_loss(TASK)})
@@ -141,6 +165,29 @@ def test_a_member_that_no_rule_used_costs_nothing():
     assert drop_members(build, aligned, {"label": answers}, JUDGE, frozenset())["bad"] == pytest.approx(0, abs=1e-12)
 
 
+def test_a_part_whose_rule_gives_a_member_no_weight_is_not_fitted_anew_without_it():
+    aligned, answers = draw_members()
+    fitted = []
+
+    class Picky(Spy):
+        """The rule of the first part uses `good` alone, the others all members."""
+
+        def fit(self, members, targets):
+            fitted.append(set(members))
+            picky = len(fitted) == 1
+            self.weights = {name: 1.0 if not picky else float(name == "good") for name in members}
+
+        def predict(self, members):
+            return np.mean([values for name, values in members.items() if self.weights[name]], axis=0)
+
+    losses = drop_members(Picky, aligned, {"label": answers}, JUDGE, frozenset())
+    assert [len(names) for names in fitted] == [3, 3, 3] + [2] * 3 + [2] * 2 + [2] * 2  # without good, fair and bad
+    first, rest = aligned.fold == 0, aligned.oof
+    whole = np.where(first[:, None], rest["good"], np.mean(list(rest.values()), axis=0))
+    left = np.where(first[:, None], rest["good"], np.mean([rest["good"], rest["fair"]], axis=0))
+    assert losses["bad"] == pytest.approx(JUDGE({"label": answers}, whole) - JUDGE({"label": answers}, left))
+
+
 def test_of_many_rows_a_sample_is_looked_at(monkeypatch):
     monkeypatch.setattr(blends, "DROP_ROWS", 30)
     aligned, answers = draw_members()
@@ -174,10 +221,14 @@ def test_where_a_rule_or_the_metric_has_no_answer_there_is_none():
     assert drop_members(Spy, align_members([ONE]), ANSWERS, JUDGE, frozenset()) == {}
 
 
-def test_correlations_are_numpys_and_constant_outputs_do_not_count():
+def test_correlations_are_numpys_and_constant_outputs_do_not_count(monkeypatch):
     aligned, _ = draw_members()
     found = correlate_members(aligned)
     wanted = np.corrcoef([values[:, 0] for values in aligned.oof.values()])
     np.testing.assert_allclose([list(row.values()) for row in found.values()], wanted)
     assert correlate_members(replace(aligned, oof={**aligned.oof, "bad": np.full((60, 2), 0.5)})) == {}
+    monkeypatch.setattr(blends, "CORRELATED_ROWS", 31)  # about every second row
+    found, some = correlate_members(aligned), np.unique(np.linspace(0, 59, 31).astype(int))
+    wanted = np.corrcoef([values[some, 0] for values in aligned.oof.values()])
+    np.testing.assert_allclose([list(row.values()) for row in found.values()], wanted)
     assert correlate_members(replace(aligned, tasks={**aligned.tasks, "bad": Task(())})) == {}

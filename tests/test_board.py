@@ -86,7 +86,7 @@ def add_run(
     )
     for fold in done:
         (folder / f"fold{fold}").mkdir()
-        (folder / f"fold{fold}/fold.json").write_text("{}")
+        (folder / f"fold{fold}/fold.json").write_text('{"format": 1}')
     if not done:
         return digest
     held = np.isin(FOLDS, done)
@@ -96,6 +96,7 @@ def add_run(
         folder / "oof.parquet", Predictions(Task((target,)), ids, np.eye(target.width)[answers] * 0.9 + 0.03, FOLDS[held])
     )
     record = {
+        "format": 1,
         "metric": manifest.values["metric"]["use"],
         "greater_is_better": True,
         "pooled": 1 - len(wrong) / held.sum(),

@@ -122,6 +122,7 @@ def test_flip_only_where_a_mirrored_image_keeps_its_class() -> None:
     assert work_out(PACS, augment=[{"use": "A.RandomResizedCrop"}])["tta"] == []
     assert work_out(PACS, augment=[{"use": "A.HorizontalFlip"}])["tta"] == [{"use": "hflip"}]
     assert not trains_with_flip([{"use": "heavy", "flip": False}, "nonsense"])
+    assert trains_with_flip([{"use": "on_device"}]) and not trains_with_flip([{"use": "on_device", "flip": 0.0}])
 
 
 def test_select_follows_patience() -> None:

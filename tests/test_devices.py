@@ -108,6 +108,10 @@ def test_warnings_of_every_rank_are_told_once(monkeypatch: pytest.MonkeyPatch) -
                 self.emit(Notice(f"memory {number}", "warning"))
             self.emit(Notice(f"news {of_rank}"))
 
+        def close(self) -> None:
+            closed.append(of_rank)
+
+    closed: list[int] = []
     fabric = SimpleNamespace(world_size=2, global_rank=0)
     plan = SimpleNamespace(manifest=SimpleNamespace(values={"train": {}}), teachers=[])
     monkeypatch.setattr("comp.devices.open_order", lambda order: plan)
@@ -122,6 +126,7 @@ def test_warnings_of_every_rank_are_told_once(monkeypatch: pytest.MonkeyPatch) -
     told: list[Any] = []
     assert {end["say"] for end in follow(ranks, told.append, lambda: False).values()} == {"done"}
     assert sorted(event.text for event in told) == ["memory 0", "memory 1", "memory all", "news 0"]
+    assert closed == [0, 1]
 
 
 # ---- the manifest --------------------------------------------------------------------------------------------------------

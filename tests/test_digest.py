@@ -49,7 +49,8 @@ def test_a_digest_is_eight_hex_digits_and_stays(project: Project) -> None:
     "change",
     [
         "about=other", "metric={use: macro_f1}", "also=[{use: auc}]", "tta=[]", "submission={use: probabilities}", "logger=[]",
-        "leaderboard={use: digits}", "train.workers=3", "train.threads=1", "dataset.data=/elsewhere/mine", "task.rows=1699",
+        "leaderboard={use: digits}", "train.workers=3", "train.threads=1",
+        "train.checkpoint_minutes=1", "train.on_nan=stop", "dataset.data=/elsewhere/mine", "task.rows=1699",
         "task.test_rows=1", "loss.gamma=2", "train.precision=auto", "stages=null", "train.epochs=30",
     ],
 )  # fmt: skip
@@ -61,7 +62,7 @@ def test_what_does_not_train_again(project: Project, change: str) -> None:
     "change",
     [
         "seed=1", "loss.gamma=2.5", "train.epochs=31", "train.batch_size=16", "train.precision=bf16", "train.precision=32",
-        "train.select=best", "train.deterministic=true", "image.size=128", "image.predict_size=256",
+        "train.select=best", "train.deterministic=true", "train.on_nan=skip", "image.size=128", "image.predict_size=256",
         "augment=[]", "mix={use: mixup}",
         "model.arch=resnet34", "split.folds=3", "on_bad_image=skip", "dataset.target=other",
         "head.dropout=0.5", "task.kind=binary",
@@ -101,7 +102,7 @@ def test_where_nothing_selects_it_does_not_matter_what_would(project: Project) -
 
 def test_the_metric_is_looked_at_as_before_one_could_say_so(project: Project) -> None:
     for sets in ((), ("train.patience=3",)):
-        assert "monitor" not in load(project, *sets).relevant()["stages"][0]["train"]
+        assert not {"monitor", "on_nan"} & set(load(project, *sets).relevant()["stages"][0]["train"])
 
 
 @pytest.mark.parametrize("stage", ["patience: 3", "select: best"])

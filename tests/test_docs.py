@@ -131,7 +131,7 @@ def test_the_commands_of_the_guide_run_in_order(tmp_path, monkeypatch, capsys):
         if words[1] == "new":
             shorten(tmp_path / "whales/experiments" / words[2] / "manifest.yaml")
         ran.append(words[1])
-    assert set(ran) == {"init", "new", "show", "check", "run", "score", "submit", "ledger", "predict", "board", "blend"}
+    assert set(ran) == {"init", "new", "show", "check", "audit", "run", "score", "submit", "ledger", "predict", "board", "blend"}
     root = tmp_path / "whales"
     [blend] = (root / "experiments/mean12/runs").iterdir()
     written = {path.name for path in blend.iterdir()}

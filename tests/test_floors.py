@@ -12,15 +12,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
-    0: ["errors", "api", "packed", "formula", "inline"],
+    0: ["errors", "api", "packed", "formula", "inline", "stopping", "formats"],
     1: ["project", "source", "keys", "signature", "closure", "catalog"],
     2: [
-        "events", "marked", "defaults", "families", "layers", "checking", "combinations", "digest", "manifest",
+        "events", "marked", "overlay", "defaults", "families", "layers", "checking", "combinations", "digest", "manifest",
         "competition", "units", "assigning", "folds", "lineage",
         "ids", "parquet", "predictions", "views", "scores", "bootstrap", "crossfit", "judges", "post",
         "unsettled",
-        "blends", "submission", "sample", "ledger", "images", "decoding", "pictures", "stores",
-        "runs", "tables", "rare", "aggregate", "steps", "extra", "fixes", "further", "lookalikes",
+        "blends", "members", "submission", "sample", "ledger", "images", "decoding", "whole", "pictures", "stores",
+        "runs", "tables", "rare", "aggregate", "steps", "extra", "fixes", "further", "lookalikes", "groups",
         "domains", "points", "search", "trials",
     ],
     3: ["engine", "report"],

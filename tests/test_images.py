@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,7 @@ def test_a_header_that_claims_more_than_a_gigapixel_is_refused(tmp_path: Path) -
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     data = bytearray((tmp_path / "a.png").read_bytes())
     data[16:24] = (50_000).to_bytes(4) * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4)
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(ImageError, match="50000 x 50000 pixels"):
         read_image(tmp_path / "a.png")

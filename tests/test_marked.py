@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comp.marked import DEFAULT, Marked, Origin, list_origins, mark, merge, parse_yaml, unmark, write_yaml
+from comp.marked import DEFAULT, Marked, Origin, list_origins, mark, parse_yaml, unmark, write_yaml
+from comp.overlay import merge
 
 PLAIN = st.recursive(
     st.none()

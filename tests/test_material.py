@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
-from comp.errors import DataError, RunInterrupted
+from comp.errors import DataError, RunError, RunInterrupted
 from comp.events import Notice, StoreProgress
 from comp.manifest import load_manifest
-from comp.material import drop_bad, full_length, limit_rows, open_material, settle_workers, stoppable
+from comp.material import Material, drop_bad, full_length, limit_rows, open_material, stoppable
 from comp.plan import open_run, plan_run, reopen_run
+from comp.train import train_folds
 
 
 def make_plan(tiny, *sets, **options):
@@ -89,11 +91,17 @@ def test_full_trains_as_long_as_the_folds_did_where_an_epoch_was_chosen(tiny):
     assert full_length(make_plan(tiny, "train.epochs=9")) is None
 
 
-def test_workers_as_asked_and_none_on_a_cpu(monkeypatch):
-    monkeypatch.setattr("comp.material.device_kind", lambda: "cpu")
-    assert settle_workers("auto") == 0 and settle_workers(3) == 3
-    monkeypatch.setattr("comp.material.device_kind", lambda: "cuda")
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
-    assert settle_workers("auto") == 3
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
-    assert settle_workers("auto") == 8
+@pytest.mark.parametrize("how", ["done", "failed", "stopped"])
+def test_the_loaders_workers_end_with_the_runs_folds(tiny, monkeypatch, how):
+    closed, ends = [], {"failed": RunError("no number"), "stopped": RunInterrupted("stopped"), "done": None}
+
+    def train(material, fold, stop, ask):
+        assert material.pool.asked == 0 and not closed
+        if ends[how]:
+            raise ends[how]
+
+    monkeypatch.setattr(Material, "train_fold", train)
+    monkeypatch.setattr("comp.engine.loader.workers.WorkerPool.close", lambda pool: closed.append(pool))
+    with nullcontext() if how == "done" else pytest.raises(RunError):
+        train_folds(make_plan(tiny), ["0", "1"], tiny.events.append, lambda: False)
+    assert len(closed) == 1

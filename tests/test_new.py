@@ -36,7 +36,7 @@ def fake_run(project: Project, name: str, digest: str, made_at: float = 1.0, com
     (folder / "environment.json").write_text(json.dumps({"format": 1, "folds": ["0"], "made_at": made_at}))
     if complete:
         (folder / "fold0" / "fold.json").write_text("{}")
-        (folder / "scores.json").write_text(json.dumps({"complete": True}))
+        (folder / "scores.json").write_text(json.dumps({"format": 1, "complete": True}))
     return folder
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from comp import parquet
 from comp.api import Target, Task
-from comp.parquet import TOP_CLASSES, Stored, make_table, read_table, take_apart, write_table
+from comp.errors import PredictionsError
+from comp.parquet import TOP_CLASSES, Stored, make_table, measure_table, read_table, take_apart, write_table
 from comp.predictions import link_outputs
 
 WHALES = Target("whale", "multiclass", tuple(f"w{number:04d}" for number in range(1500)), ("whale",))
@@ -70,3 +72,18 @@ def test_a_class_that_bears_the_name_of_a_key_is_read_by_place():
     assert table.column_names == ["id", "fold", "what=id", "what=seed"]
     stored = take_apart(table)
     assert stored.keys["fold"].tolist() == [3] and stored.values.tolist() == [[0.25, 0.75]]
+
+
+def test_columns_are_turned_in_blocks_and_measured_without_being_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "BLOCK_CELLS", 7)
+    values = np.random.default_rng(0).random((20, 2))
+    ids = np.array([f"i{row}" for row in range(20)], dtype=object)
+    path, task = tmp_path / "oof.parquet", Task((ALPHABET,))
+    write_table(path, make_table(Stored("oof", task, {}, {"id": ids}, values)))
+    assert pq.read_table(path).column("b").to_pylist() == values[:, 1].tolist()
+    np.testing.assert_array_equal(take_apart(read_table(path, "oof")).values, values)
+    assert measure_table(path, "oof") == (task, 20)
+    with pytest.raises(PredictionsError, match="holds oof predictions of comp; wanted raw"):
+        measure_table(path, "raw")
+    with pytest.raises(PredictionsError, match="is not there"):
+        measure_table(tmp_path / "none.parquet", "oof")

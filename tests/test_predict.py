@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import base64
 import gzip
+import os
 import re
 import shutil
+import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+import comp.predict
+from comp.errors import ImageError
+from comp.events import Notice, StoreProgress
+from comp.predict import gather_here, predict_new
 from comp.predictions import read_predictions
 
 PROBABILITIES = "submission: {use: probabilities}\n"
@@ -90,6 +99,48 @@ def test_bad_images_are_an_error_or_the_mean_image(tiny_run):
         "predict", "exp001", "--test", tiny_run.root / "new", "--out", "out.csv", "--on-bad-image", "mean", "--json"
     )
     assert said.json["bad"] == ["0000"] and said.json["rows"] == 13
+
+
+def test_images_that_are_predicted_while_they_are_read_give_the_same_file(tiny_run, monkeypatch):
+    """What a GPU does, which this machine need not have."""
+    as_probabilities(tiny_run)
+    shutil.copytree(tiny_run.data / "test", tiny_run.root / "new")
+    shutil.copytree(tiny_run.data / "train", tiny_run.root / "new", dirs_exist_ok=True)
+    (tiny_run.root / "new" / sorted(os.listdir(tiny_run.root / "new"))[40]).write_bytes(b"\x89PNG broken")
+    fabrics, stores, told = [], [], []
+    open_restored = comp.predict.open_restored
+
+    def open_elsewhere(plan, emit):
+        restored = open_restored(plan, emit)
+        fabrics.append(restored.fabric)
+        return replace(restored, fabric=SimpleNamespace(device=torch.device("meta")))
+
+    def gather(restored, rows):
+        stores.append(rows.store)
+        for _ in range(2000):  # what is told of the images is told at once, not when somebody predicts
+            if any(isinstance(event, StoreProgress) for event in told):
+                break
+            time.sleep(0.01)
+        else:
+            pytest.fail("nothing was told in 20 s")
+        return gather_here(replace(restored, fabric=fabrics[0]), rows)
+
+    def predict_into(out, on_bad, *given):
+        predict_new(tiny_run.project, "exp001", tiny_run.root / "new", None, tiny_run.root / out, on_bad, told.append, *given)
+        return (tiny_run.root / out).read_bytes()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(comp.predict, "open_restored", open_elsewhere)
+        found = predict_into("a.csv", "mean", None, gather)
+        with pytest.raises(ImageError, match="1 of 72"):
+            predict_into("b.csv", "error", None, gather)
+    assert type(stores[0]).__name__ == "GrowingImages" and list(stores[0].bad) == [40]
+    progress = [event for event in told if isinstance(event, StoreProgress)]
+    assert (progress[-1].what, progress[-1].done) == ("test", 72)
+    said = [event.text.splitlines()[0] for event in told if isinstance(event, Notice)]
+    assert said.count("1 of 72 test images cannot be read; they were predicted as the mean image:") == 1, said
+    shutil.rmtree(tiny_run.root / ".comp/cache")
+    assert predict_into("c.csv", "mean") == found and not (tiny_run.root / "b.csv").exists()
 
 
 def test_an_empty_test_set_gives_the_header(tiny_run):

@@ -30,7 +30,7 @@ def add_run(
         (folder / f"fold{fold}").mkdir()
         (folder / f"fold{fold}/fold.json").write_text('{"format": 1}')
     if merged:
-        (folder / "scores.json").write_text(json.dumps({"complete": done == folds}))
+        (folder / "scores.json").write_text(json.dumps({"format": 1, "complete": done == folds}))
     return Run("exp001", digest, folder, state)
 
 
@@ -69,7 +69,7 @@ def test_whole_is_trained_and_merged(project):
     # Killed between the last fold and the merge: scores.json is of fewer folds, or not there.
     unmerged = add_run(project, "bbbbbbbb", 1, 2, merged=False)
     assert unmerged.done == ["0", "1"] and not unmerged.complete
-    (unmerged.folder / "scores.json").write_text('{"complete": false}')
+    (unmerged.folder / "scores.json").write_text('{"format": 1, "complete": false}')
     assert not unmerged.complete
 
 

@@ -91,6 +91,8 @@ def test_families() -> None:
         ("@plugin\ndef f(): ...\n", "there is no such kind"),
         ('K = "loss"\n@plugin(K)\ndef f(): ...\n', "the kind of @plugin must be written out"),
         ('@plugin("loss", colour="red")\ndef f(): ...\n', "@plugin takes a kind"),
+        ('@plugin("augment", on="cpu")\ndef f(): ...\n', "on='cpu': only an augment"),
+        ('@plugin("loss", on="device")\ndef f(): ...\n', "on='device': only an augment"),
         (
             '@plugin("loss")\ndef f(task, pixels, /): ...\n',
             "wants 'pixels' before the `/`; for the kind 'loss' comp supplies task, counts, rows",

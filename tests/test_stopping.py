@@ -30,6 +30,20 @@ def test_a_signal_is_noted_and_the_handlers_come_back(number):
     assert signal.getsignal(number) is before
 
 
+def test_a_run_that_was_told_to_outlive_its_terminal_does():
+    """As `nohup comp run exp001 &` starts it: SIGHUP is ignored, and stays so."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with catch_stop() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_second_ctrl_c_ends_at_once():
     with pytest.raises(KeyboardInterrupt), catch_stop():
         os.kill(os.getpid(), signal.SIGINT)

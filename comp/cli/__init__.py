@@ -18,6 +18,7 @@ COMMANDS = {
     "new": ("workspace", "Make an experiment: a folder with a manifest."),
     "show": ("workspace", "Print the resolved manifest, and where each value comes from."),
     "check": ("runs", "Find out everything that can be known before training."),
+    "audit": ("audit", "Look for leaks: pictures that stand twice, divided groups, wrong labels, a shifted test set."),
     "run": ("runs", "Train the folds that are not done yet, and score them."),
     "merge": ("runs", "Take over finished folds that were trained elsewhere, and score the run anew."),
     "tune": ("tune", "Search for better values of what a manifest's `search:` varies."),
@@ -80,16 +81,28 @@ def cli() -> None:
     """
 
 
+def demand_utf8(args: Sequence[str]) -> None:
+    """Raises UsageError: bytes that are no text, which nothing could be written with."""
+    for text in args:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"{ascii(text)} is not UTF-8") from None
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 the user's mistake, 1 a failed run or an error of comp's, 130 Ctrl-C."""
     try:
+        demand_utf8(sys.argv[1:] if args is None else args)
         code = cli.main(args=args, prog_name="comp", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted.", err=True)
+        from comp.cli.failure import say
+
+        say("interrupted.")
         return 130
     except Exception as error:
         from comp.cli.failure import explain_failure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -10,21 +11,34 @@ from pathlib import Path
 import click
 
 from comp.errors import CompError
+from comp.lacking import describe, lacks_memory
 
 
 def explain_failure(error: Exception, args: Sequence[str]) -> int:
     """Say what went wrong on stderr; returns the exit code."""
     if isinstance(error, CompError):
-        click.echo(str(error), err=True)
+        say(str(error))
         return error.exit_code
+    if lacks_memory(error):
+        say(f"the machine's memory has run out ({describe(error)}); end other programs, and run the command again.")
+        return 1
     line = f"{type(error).__name__}: {error}".splitlines()[0]
     log = write_crash_log(error, args)
     if log is None:
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-        click.echo(f"comp failed, which is a fault of comp or of a plugin: {line}", err=True)
+        say(f"{''.join(traceback.format_exception(error))}comp failed, which is a fault of comp or of a plugin: {line}")
     else:
-        click.echo(f"comp failed, which is a fault of comp or of a plugin: {line} (the traceback is in {log})", err=True)
+        say(f"comp failed, which is a fault of comp or of a plugin: {line} (the traceback is in {log})")
     return 1
+
+
+def say(text: str) -> None:
+    """On stderr, if there is still somebody to read it."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        from comp.report.streams import let_go
+
+        let_go(sys.stderr)
 
 
 def write_crash_log(error: Exception, args: Sequence[str]) -> Path | None:

@@ -97,6 +97,15 @@ def read_devices(ctx: click.Context, param: click.Parameter, value: str | None) 
     return parts
 
 
+def read_per_gpu(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
+    """`3` -> 3; auto."""
+    if value is None or value == "auto":
+        return value
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"'{value}' is no number of folds; wanted 1 or more, or auto")
+    return int(value)
+
+
 def check_address(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     if value is not None and not ctx.params.get("on"):
         raise click.BadParameter("an address is a cluster's; wanted --on ray beside it")

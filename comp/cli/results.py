@@ -13,6 +13,7 @@ from comp.cli.output import open_view, print_json, print_lines, relative
 if TYPE_CHECKING:
     from comp.ledger import Entry
     from comp.submit import SubmitResult
+    from comp.verify import Verified
 
 
 @click.command("submit")
@@ -26,23 +27,57 @@ if TYPE_CHECKING:
 )
 @click.option("--full", is_flag=True, help="Submit the model trained on all rows, alone, with the folds' score beside it.")
 @click.option("--partial", is_flag=True, help="Take a run of which not all folds are done.")
+@click.option(
+    "--verify",
+    "version",
+    metavar="VERSION",
+    help="Make v003 again, writing nothing: are its bytes, and all that it was made from, what they were?",
+)
 @json_option
-def submit_command(reference: str, message: str, tta: tuple[str, ...], full: bool, partial: bool, as_json: bool) -> None:
+def submit_command(
+    reference: str, message: str, tta: tuple[str, ...], full: bool, partial: bool, version: str | None, as_json: bool
+) -> int:
     """Write a numbered submission, checked against the sample.
 
-    Submissions are never changed: the same content twice says which version it equals.
+    Submissions are never changed: the same content twice says which version it equals. --verify ends with 1 where a submission,
+    its weights, manifest, plugins or tables are not what they were, and names them.
     """
     from comp.project import find_project
     from comp.submit import submit_experiment
 
+    if version is not None:
+        if message or tta or full or partial:
+            raise click.UsageError("--verify makes no submission; leave out -m, --tta, --full and --partial")
+        return verify_version(reference, version, as_json)
     views = None if not tta else [] if tta == ("none",) else list(tta)
     project = find_project()
     with open_view(as_json) as view:
         result = submit_experiment(project, reference, message=message, tta=views, full=full, partial=partial, emit=view)
     if as_json:
         print_json(result.as_dict())
-        return
-    print_lines(describe_submission(result))
+    else:
+        print_lines(describe_submission(result))
+    return 0
+
+
+def verify_version(reference: str, version: str, as_json: bool) -> int:
+    """Say whether a submission is what it was; returns the exit code."""
+    from comp.project import find_project
+    from comp.verify import verify_submission
+
+    found = verify_submission(find_project(), reference, version)
+    if as_json:
+        print_json({**vars(found), "same": found.same})
+    else:
+        print_lines(describe_verified(found))
+    return 0 if found.same else 1
+
+
+def describe_verified(found: Verified) -> list[str]:
+    again = "the same bytes came out again" if found.rebuilt else "the same bytes do not come out again"
+    head = f"{relative(found.path)}: {again} (run {found.digest})" if found.digest else f"{relative(found.path)}: {again}"
+    differences = [f"  {difference.part}: {difference.what}" for difference in found.differences]
+    return [head, *differences, *([] if found.same else [f"{len(differences)} differences"])]
 
 
 def describe_submission(result: SubmitResult) -> list[str]:

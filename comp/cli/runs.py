@@ -16,6 +16,7 @@ from comp.cli.options import (
     json_option,
     read_devices,
     read_folds,
+    read_per_gpu,
     reference_argument,
     sets_option,
 )
@@ -53,12 +54,19 @@ def check_command(name: str, sets: tuple[str, ...], read_all: bool, as_json: boo
 @click.option("--full", is_flag=True, help="Afterwards train on all rows, too.")
 @sets_option
 @click.option("--debug", is_flag=True, help="The whole path on a handful of batches, kept apart from real runs.")
+@click.option("--profile", is_flag=True, help="Measure where the time of each epoch goes, and say what would save some.")
 @click.option(
     "--gpus",
     "devices",
     callback=read_devices,
     metavar="0,1",
     help="Folds side by side, one at a time on each of these GPUs ('cpu,cpu': two on the CPU, which share its cores).",
+)
+@click.option(
+    "--per-gpu",
+    callback=read_per_gpu,
+    metavar="N",
+    help="So many at a time on each of --gpus, as far as its memory holds them; auto: as many as it holds.",
 )
 @cluster_options
 @click.option("--ship", is_flag=True, help="Send the nodes what folds need, where they do not share the workspace's folder.")
@@ -79,6 +87,7 @@ def check_command(name: str, sets: tuple[str, ...], read_all: bool, as_json: boo
 def run_command(
     names: tuple[str, ...],
     devices: tuple[str, ...],
+    per_gpu: Any,
     on: str | None,
     address: str | None,
     ship: bool,
@@ -92,6 +101,8 @@ def run_command(
     Running again goes on where it stopped, or says that the run is complete. Ctrl-C saves first. Of several experiments one
     follows the other; with --gpus their folds share the devices.
     """
+    if per_gpu is not None and not any(device != "cpu" for device in devices):
+        raise click.UsageError("--per-gpu is of the GPUs that --gpus names, as in --gpus 0 --per-gpu auto")
     from comp.project import find_project
     from comp.scale.distribute import choose_train
     from comp.scale.several import run_several
@@ -100,7 +111,7 @@ def run_command(
     train, options = choose_train(on, devices, {"address": address, "ship": ship, "storage": storage})
     wishes |= {"place": "debug" if debug else "runs", "options": options}
     with open_view(as_json) as view:
-        results = run_several(project, names, devices, train=train, emit=view, **wishes)
+        results = run_several(project, names, devices, per_gpu=per_gpu, train=train, emit=view, **wishes)
     if as_json:
         print_json(results[names[0]] if len(names) == 1 else results)
         return

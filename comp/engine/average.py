@@ -7,6 +7,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 HORIZON = 0.1  # of the stage's steps
+FROM_STEPS = 500
 
 
 class WeightAverage(ModelEmaV3):
@@ -29,6 +30,13 @@ class WeightAverage(ModelEmaV3):
         torch._foreach_lerp_(own, other, weight=1 - decay)
         for count, theirs in self._copied:
             count.copy_(theirs)
+
+
+def start_average(asked: bool | str, network: nn.Module, steps: int) -> WeightAverage | None:
+    """The running average of the weights; `auto` takes one where the stage is long enough to have a horizon."""
+    if asked is False or (asked == "auto" and steps < FROM_STEPS):
+        return None
+    return WeightAverage(network, steps)
 
 
 def list_tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:

@@ -1,13 +1,17 @@
 """What a fold keeps on disk: the state it resumes from (last.ckpt) and the weights that predict (*.safetensors).
 
-last.ckpt is plain data and tensors, read with weights_only; it lives while the fold trains and goes when the fold is complete.
+last.ckpt is plain data and tensors, read with weights_only. It lives while the fold trains, the one before it beside it
+(last.ckpt.1), and both go when the fold is complete. When they are written is comp.engine.saves' to say.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,10 @@ from torch import nn
 
 from comp.errors import FormatError, RunError, WeightsError
 
-FORMAT = 1
+FORMAT = 2
+"""Of checkpoints. 2 counts what train.on_nan did; 1 is read as well."""
+
+WEIGHTS_FORMAT = 1
 
 
 @dataclass
@@ -30,7 +37,9 @@ class Progress:
         stage: index of the stage being trained.
         epoch: epochs finished in this stage.
         batch: loader batches finished in the current epoch.
-        updates: optimizer steps taken in this stage.
+        updates: optimizer steps of this stage, those that were left out included.
+        skipped: updates of the current epoch that were left out (train.on_nan: skip).
+        lowered: how often this stage has gone back with half the learning rate (train.on_nan: lower).
         loss_sum, rows: running sum of row losses in the current epoch, and of how many rows.
         part_sums: the same by target.
         history: one record per finished epoch of the fold, as EpochFinished carries it.
@@ -49,10 +58,30 @@ class Progress:
     best_score: float | None = None
     best_epoch: int = -1
     elapsed_s: float = 0.0
+    skipped: int = 0
+    lowered: int = 0
+
+    def enter_stage(self, index: int) -> Progress:
+        """At the start of another stage of the same fold."""
+        kept = ("history", "best_score", "best_epoch", "elapsed_s")
+        return Progress(stage=index, **{name: getattr(self, name) for name in kept})
+
+    def end_epoch(self) -> None:
+        """At the start of the next one."""
+        self.epoch += 1
+        self.batch = self.rows = self.skipped = 0
+        self.loss_sum, self.part_sums = 0.0, {}
+
+    def scores_of(self, epoch: int) -> dict[str, float]:
+        """Held-out scores of an epoch of the fold; none where it had none."""
+        return next((record["scores"] for record in self.history if record["epoch"] == epoch), {})
 
 
-def save_checkpoint(path: Path, progress: Progress, states: Mapping[str, Any]) -> None:
+def save_checkpoint(path: Path, progress: Progress, states: Mapping[str, Any], keep: Path | None = None) -> None:
     """Write a resumable state in one step: a killed process leaves the old file or the new one, never half of one.
+
+    Args:
+        keep: what the old file becomes, if there is one.
 
     Raises:
         RunError: the disk is full, or the folder cannot be written; the old file is still there.
@@ -62,6 +91,8 @@ def save_checkpoint(path: Path, progress: Progress, states: Mapping[str, Any]) -
             torch.save({"format": FORMAT, "progress": asdict(progress), **states}, file)
             file.flush()
             os.fsync(file.fileno())
+        if keep and path.exists():
+            os.replace(path, keep)
 
 
 @contextmanager
@@ -73,6 +104,7 @@ def write_beside(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed the run's folder
         yield temporary
         os.replace(temporary, path)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
@@ -83,25 +115,54 @@ def write_beside(path: Path) -> Iterator[Path]:
         why = getattr(reason, "strerror", None) or reason
         raise RunError(f"{path} cannot be written: {why}. What was saved before is kept: the same command goes on.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a folder that cannot be written
+            temporary.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]] | None:
-    """The state to resume from, or None where there is none.
+def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
+    """The state to resume from, on the CPU, or None where there is none.
 
     Raises:
         FormatError: a newer comp wrote it.
-        WeightsError: it cannot be read.
+        WeightsError: it is not what was written.
+        RunError: it cannot be read now, and may be whole.
     """
-    if not path.exists():
-        return None
     try:
-        states = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises whatever its unpickler meets in a damaged file
+        if not path.exists():
+            return None
+        check_sums(path)
+        states = torch.load(path, map_location="cpu", weights_only=True)
+        number = states.pop("format")
+    except pickle.UnpicklingError as error:  # whose text says how to run what is in there all the same
+        why = "it holds more than numbers and tensors, which might run code, or is damaged"
+        raise WeightsError(f"{path} cannot be read ({why}); delete it to train this fold from its start.") from error
+    except Exception as error:  # zipfile and torch's unpickler raise whatever they meet in a damaged file
+        refuse_unreadable(path, error)
         raise WeightsError(f"{path} cannot be read ({error}); delete it to train this fold from its start.") from error
-    if states.pop("format") > FORMAT:
-        raise FormatError(f"{path} was written by a newer comp; install that, or delete the file to train this fold anew.")
+    if number > FORMAT:
+        raise FormatError(
+            f"{path} has format {number}, was written by a newer comp, and this one reads up to {FORMAT}; install that, or "
+            "delete the file to train this fold anew."
+        )
     return Progress(**states.pop("progress")), states
+
+
+def refuse_unreadable(path: Path, error: Exception) -> None:
+    """Raises RunError: it is not the file's content that is to blame, but rights, the disk or memory."""
+    why = None
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # where a damaged archive's table leads nowhere
+        why = error.strerror
+    elif isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error):
+        why = "out of memory"
+    if why:
+        raise RunError(f"{path} cannot be read now: {why}. It is left as it is: mend that, and run the same again.") from error
+
+
+def check_sums(path: Path) -> None:
+    """Raises ValueError: a part of the file has not the checksum that torch wrote with it (and does not look at on reading)."""
+    with zipfile.ZipFile(path) as archive:
+        if broken := archive.testzip():
+            raise ValueError(f"the checksum of {broken} is wrong")
 
 
 def copy_state(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -117,7 +178,7 @@ def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
     """
     with write_beside(path) as temporary:
         whole = {name: value.contiguous() for name, value in state.items()}
-        safetensors.torch.save_file(whole, temporary, {"format": str(FORMAT)})
+        safetensors.torch.save_file(whole, temporary, {"format": str(WEIGHTS_FORMAT)})
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
 
@@ -127,13 +188,21 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
     Raises:
         WeightsError: the file is not there or is damaged.
+        FormatError: a newer comp wrote it.
+        RunError: it cannot be read now, and may be whole.
     """
     if not path.exists():
         raise WeightsError(f"{path} is not there: this fold has no finished weights. Run the experiment first.")
     try:
-        return safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, "pt") as file:
+            number = (file.metadata() or {}).get("format", "")
+        weights = safetensors.torch.load_file(path)
     except Exception as error:  # safetensors raises its own error type, or OSError
+        refuse_unreadable(path, error)
         raise WeightsError(f"{path} cannot be read ({error}); delete the fold's folder and run again.") from error
+    if number.isdecimal() and int(number) > WEIGHTS_FORMAT:  # others write `pt` there
+        raise FormatError(f"{path} has format {number}; this comp reads up to {WEIGHTS_FORMAT}: install a newer one.")
+    return weights
 
 
 def load_initial(network: nn.Module, path: Path, tell: Callable[[str], None]) -> None:

@@ -10,7 +10,17 @@ import torch
 
 from comp.api import ImageSpec, Task
 from comp.catalog import Catalog
+from comp.engine.clock import OFF, Clock
+from comp.engine.loader.workers import WorkerPool
 from comp.events import Emit
+
+
+def never() -> bool:
+    return False
+
+
+def skip(stage: Any) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -20,7 +30,10 @@ class StageContext:
     Attributes:
         key: (seed, fold, stage index): what every random choice of the stage is derived from.
         first_epoch: epochs that the fold has trained before this stage.
+        pool: who makes batches.
         stop: asked between steps; true: save and end.
+        due, save: asked between steps, too; true: save is called, with the stage, and training goes on.
+        clock: where the time goes.
     """
 
     catalog: Catalog
@@ -30,9 +43,12 @@ class StageContext:
     fold: str
     key: tuple[Any, ...]
     first_epoch: int
-    workers: int
+    pool: WorkerPool
     emit: Emit
     stop: Callable[[], bool]
+    due: Callable[[], bool] = never
+    save: Callable[[Any], None] = skip
+    clock: Clock = OFF
 
 
 @dataclass(frozen=True)

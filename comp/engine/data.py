@@ -7,72 +7,47 @@ collating floats costs eight times as much.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+import math
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
-from comp.engine.augment import Augmenter
+from comp.engine.clock import find_barrier
+from comp.engine.device import measure_free
+from comp.engine.loader.pace import MEMORY_SHARE, Machine, Pace, choose_workers, describe_choice
+from comp.engine.loader.recipe import Batch, Chunk, Recipe
+from comp.engine.loader.sending import Sender
+from comp.engine.loader.workers import DEPTH, WorkerPool
 from comp.engine.randomness import Part, hash_key
-from comp.errors import CompError, RunError
 from comp.images import Size, resize_image
 from comp.stores.ahead import read_ahead
 from comp.stores.stored import ImageStore
 
-Chunk = tuple[np.ndarray, np.ndarray, int]
-"""One batch to be made: rows (B,), how often each came before in the epoch (B,), and the epoch's key."""
-
-BuildAugment = Callable[[], Sequence[Any]]
-"""Builds the transforms (comp.engine.augment.AugmentPlan). It is pickled to workers, so it holds plain data, not transforms."""
-
 
 class TrainLoader:
-    """Batches of training images, epoch after epoch, in this process or from worker processes that live as long as it.
+    """Batches of training images, epoch after epoch, made in this process or by the run's workers.
+
+    Where the number of workers is left to measurement, the first batches are made here and timed.
 
     Args:
-        store: the images.
-        positions: (R,) int64, each training row's position among the references that the store was opened with.
-        row_keys: (R,) uint64 (comp.engine.randomness.row_keys).
-        build_augment: None for no augmentation.
-        size: (height, width) of the batches; what the transforms leave in another size is resized.
         batch_size: rows of a batch; the last one of an epoch is smaller.
-        workers: processes; 0 works in this one.
-        pin: whether the batches lie in page-locked memory, for asynchronous copies to a GPU.
-        start_method: fork | spawn | forkserver; None: the platform's own.
+        device: where the batches are wanted; on a GPU they arrive while it computes.
+        pace: None where the pool's number is given.
     """
 
     def __init__(
-        self,
-        store: ImageStore,
-        positions: np.ndarray,
-        row_keys: np.ndarray,
-        build_augment: BuildAugment | None,
-        size: Size,
-        batch_size: int,
-        workers: int = 0,
-        *,
-        pin: bool = False,
-        start_method: str | None = None,
+        self, recipe: Recipe, batch_size: int, pool: WorkerPool, device: torch.device | None = None, pace: Pace | None = None
     ) -> None:
         cv2.setNumThreads(1)  # the cores are the model's
-        self._batches = _Batches(store, np.asarray(positions, np.int64), np.asarray(row_keys, np.uint64), build_augment, size)
-        self.batch_size, self.workers, self.pin = batch_size, workers, pin
-        self._plan = _Plan()
-        self._loader = self._start_workers(start_method) if workers else None
+        self.recipe, self.batch_size, self.pool, self.pace = recipe, batch_size, pool, pace
+        self.device = device or torch.device("cpu")
+        self.sender = Sender(self.device) if self.device.type == "cuda" else None
 
-    def epoch(
-        self, order: np.ndarray, key: tuple[Part, ...], start_batch: int = 0, every: int = 1
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def epoch(self, order: np.ndarray, key: tuple[Part, ...], start_batch: int = 0, every: int = 1) -> Iterator[Batch]:
         """The batches of one epoch, from `start_batch` on.
 
         Args:
@@ -87,65 +62,56 @@ class TrainLoader:
         Raises:
             RunError: a worker died.
         """
+        return self._make(self.list_chunks(order, key, start_batch, every))
+
+    def list_chunks(self, order: np.ndarray, key: tuple[Part, ...], start_batch: int = 0, every: int = 1) -> list[Chunk]:
+        """What the batches of an epoch are made of; the arguments are those of `epoch`."""
         order = np.array(order, np.int64)
         epoch_key = int.from_bytes(hash_key(*key)[:8], "little")
         times = count_repeats(order)
         starts = range(start_batch * self.batch_size, len(order), every * self.batch_size)
-        chunks = [(order[start : start + self.batch_size], times[start : start + self.batch_size], epoch_key) for start in starts]
-        return self._work_here(chunks) if self._loader is None else self._ask_workers(chunks)
+        return [(order[start : start + self.batch_size], times[start : start + self.batch_size], epoch_key) for start in starts]
 
-    def close(self) -> None:
-        """Stop the workers. Epochs that are asked for later are made in this process."""
-        loader, self._loader = self._loader, None
-        # Left to the garbage collector, the workers end only when their own wait of five seconds does.
-        if loader is not None and loader._iterator is not None:
-            loader._iterator._shutdown_workers()
+    def _make(self, chunks: Sequence[Chunk]) -> Iterator[Batch]:
+        count = self.pool.count_for(self.pace.name if self.pace else "")
+        if count is None:
+            measured = chunks[: self.pace.missing]
+            yield from self._measure(measured)
+            if len(measured) == len(chunks):
+                return
+            chunks, count = chunks[len(measured) :], self._choose()
+        if count:
+            batches = self.pool.make(self.recipe, chunks, count, pin=self.sender is not None)
+        else:
+            batches = map(self.recipe.make, chunks)
+        yield from self.sender.send_ahead(batches, len(chunks)) if self.sender else batches
 
-    def _work_here(self, chunks: Sequence[Chunk]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _measure(self, chunks: Sequence[Chunk]) -> Iterator[Batch]:
+        """Batches that are made here, one after another."""
+        finish = find_barrier(self.device)
         for chunk in chunks:
-            images, rows = self._batches.make(chunk)
-            yield (images.pin_memory(), rows) if self.pin else (images, rows)
+            began = time.perf_counter()
+            batch = self.recipe.make(chunk)
+            made = time.perf_counter()
+            yield batch
+            finish()
+            self.pace.times.append((made - began, time.perf_counter() - made))
 
-    def _ask_workers(self, chunks: Sequence[Chunk]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        self._plan.chunks = chunks
-        try:
-            with _own_child_signals():
-                batches = iter(self._loader)
-            for batch in batches:
-                if isinstance(batch, CompError):
-                    raise batch
-                yield tuple(batch)
-        except (RuntimeError, OSError, EOFError) as error:
-            # A worker that dies while handing over a batch shows as a broken connection; a plugin's own error bears "Caught".
-            if "exited unexpectedly" not in str(error) and (isinstance(error, RuntimeError) or "Caught" in str(error)):
-                raise
-            raise RunError(
-                f"a loader worker died ({str(error) or type(error).__name__}). Often there is too little memory, or too little "
-                f"shared memory (/dev/shm; in a container --shm-size), for {self.workers} workers: set train.workers lower, "
-                "0 for none."
-            ) from error
-
-    def _start_workers(self, start_method: str | None) -> DataLoader:
-        return DataLoader(
-            self._batches,
-            batch_size=None,
-            sampler=self._plan,
-            num_workers=self.workers,
-            persistent_workers=True,
-            prefetch_factor=4,
-            pin_memory=self.pin,
-            worker_init_fn=_settle_worker,
-            multiprocessing_context=multiprocessing.get_context(start_method),
-            generator=torch.Generator().manual_seed(0),  # else each epoch draws from torch's global generator
-        )
+    def _choose(self) -> int:
+        make_s, step_s = self.pace.medians()
+        on_gpu, free = self.device.type != "cpu", MEMORY_SHARE * measure_free(torch.device("cpu"))
+        most = int(free / (DEPTH * self.batch_size * math.prod(self.recipe.shape)))
+        machine = Machine(self.pool.cores, on_gpu, self.recipe.store.threads, self.pool.forks, most)
+        count = self.pool.chosen[self.pace.name] = choose_workers(make_s, step_s, self.pace.planned, machine)
+        if count or on_gpu:  # a CPU's model trains as ever
+            self.pace.tell(describe_choice(count, make_s, step_s))
+        return count
 
 
-def iterate_images(
-    store: ImageStore, positions: np.ndarray, batch_size: int, size: Size | None = None
-) -> Iterator[torch.Tensor]:
+def iterate_images(store: ImageStore, positions: np.ndarray, batch_size: int, size: Size | None = None) -> Iterator[torch.Tensor]:
     """Images for prediction, in the order of `positions`: (B, H, W, C) uint8, in the store's size or resized to `size`.
 
-    Where a GPU computes, the next batch is made meanwhile; a CPU's cores are the model's.
+    Where a GPU computes, the next batch is made meanwhile; a CPU's cores are the model's. Who stops half-way waits for no batch.
     """
 
     def make(chosen: np.ndarray) -> torch.Tensor:
@@ -158,8 +124,11 @@ def iterate_images(
     if not torch.cuda.is_available():
         yield from map(make, chunks)
         return
-    with ThreadPoolExecutor(1) as thread:
+    thread = ThreadPoolExecutor(1)
+    try:
         yield from read_ahead(make, chunks, thread, 1)
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)
 
 
 def count_repeats(order: np.ndarray) -> np.ndarray:
@@ -171,81 +140,3 @@ def count_repeats(order: np.ndarray) -> np.ndarray:
     repeats = np.empty(len(order), np.int64)
     repeats[by_value] = np.arange(len(order)) - np.repeat(starts, lengths)
     return repeats
-
-
-@dataclass(eq=False)
-class _Plan:
-    """The sampler of the worker processes: the batches of the epoch to come."""
-
-    chunks: Sequence[Chunk] = ()
-
-    def __iter__(self) -> Iterator[Chunk]:
-        return iter(self.chunks)
-
-    def __len__(self) -> int:
-        return len(self.chunks)
-
-
-class _Batches(Dataset):
-    """What a worker is sent once: the store's path, the rows, and how to build the transforms; it makes the rest itself."""
-
-    def __init__(
-        self, store: ImageStore, positions: np.ndarray, row_keys: np.ndarray, build_augment: BuildAugment | None, size: Size
-    ) -> None:
-        self.store, self.positions, self.row_keys = store, positions, row_keys
-        self.build_augment, self.size = build_augment, size
-        self._augmenter: Augmenter | None = None
-
-    def __getitem__(self, chunk: Chunk) -> tuple[torch.Tensor, torch.Tensor] | CompError:
-        # Raised in a worker it would reach the user inside torch's traceback: it is sent, and raised by the loader.
-        try:
-            return self.make(chunk)
-        except CompError as error:
-            return error
-
-    def make(self, chunk: Chunk) -> tuple[torch.Tensor, torch.Tensor]:
-        rows, repeats, epoch_key = chunk
-        positions = self.positions[rows]
-        if self.build_augment is None and self.size == self.store.form.size:
-            return torch.from_numpy(self.store.take(positions)), torch.from_numpy(rows)
-        images = np.empty((len(rows), *self.size, self.store.form.channels), np.uint8)
-        pictures = self.store.pictures(positions)
-        if self.build_augment is None:
-            for at, picture in enumerate(pictures):
-                images[at] = resize_image(picture, self.size)
-        else:
-            augment = self.open_augmenter()
-            for at, (picture, key, repeat) in enumerate(zip(pictures, self.row_keys[rows].tolist(), repeats.tolist())):
-                images[at] = augment(picture, epoch_key, key, repeat)
-        return torch.from_numpy(images), torch.from_numpy(rows)
-
-    def open_augmenter(self) -> Augmenter:
-        if self._augmenter is None:
-            self._augmenter = Augmenter(self.build_augment(), self.size, self.store.form.channels)
-        return self._augmenter
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_augmenter": None}
-
-
-def _settle_worker(_worker: int) -> None:
-    # Two processes with several threads each on two cores are ten times slower, not twice as fast (spinning at barriers).
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
-
-
-@contextmanager
-def _own_child_signals() -> Iterator[None]:
-    """Keep torch from raising a worker's death inside whatever the main thread is doing, a training step for instance.
-
-    Without torch's SIGCHLD handler the death is found where the batch is awaited, within five seconds.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGCHLD)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)

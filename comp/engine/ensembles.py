@@ -15,7 +15,7 @@ from torch import nn
 
 from comp.api import Batch, EnsembleJob
 from comp.engine.device import seed_torch
-from comp.engine.network import ClassCounts, Network, build_network
+from comp.engine.network import ClassCounts, Network, build_network, find_layout
 from comp.engine.randomness import derive_seed, make_generator
 from comp.engine.samples import Samples
 from comp.engine.stage import TICK_S, Stage
@@ -31,7 +31,7 @@ class EnsembleNetwork(nn.Module):
 
     def __init__(self, members: nn.Module, template: Network) -> None:
         super().__init__()
-        self.members = members
+        self.members, self.channels_last = members, template.channels_last
         self.register_buffer("scale", template.scale.clone(), persistent=False)
         self.register_buffer("shift", template.shift.clone(), persistent=False)
 
@@ -97,7 +97,7 @@ def member_maker(job: FoldJob, fabric: Fabric, stage: Stage) -> Callable[[], Net
         # What the ensemble draws does not depend on how many members it has built.
         with torch.random.fork_rng([fabric.device] if fabric.device.type == "cuda" else []):
             network = build_network(job.manifest.catalog, job.manifest.values, job.task, job.image, counts, key)
-        return fabric.to_device(network).to(memory_format=torch.channels_last)
+        return fabric.to_device(network).to(memory_format=find_layout(network))
 
     return make_network
 

@@ -23,7 +23,7 @@ from comp.engine.network import Network
 from comp.engine.rows import Rows
 from comp.engine.sizes import without_weights
 from comp.engine.stage import Stage
-from comp.errors import RunInterrupted
+from comp.errors import RunInterrupted, WorkspaceError
 from comp.events import PredictionProgress
 from comp.images import Size
 from comp.manifest import Manifest
@@ -50,6 +50,7 @@ class StoredFeatures:
         self.ranks = stage.ranks
         self.key = [FORMAT, made_by, identify_backbone(stage.network), self.fabric.strategy.precision.precision]
         self.key += [self.fabric.device.type, version("torch"), version("timm")]
+        self.key += [] if stage.network.channels_last else ["contiguous"]
         self.known: dict[tuple[Path, Size], np.ndarray] = {}
 
     def of(self, rows: Rows, size: Size) -> np.ndarray:
@@ -71,7 +72,7 @@ class StoredFeatures:
         if (store.folder, size) not in self.known:
             file = store.folder / f"features-{hash_json([*self.key, size])[:16]}.npy"
             unwritten = self.ranks.agree(lambda: self.write(file, store, size))
-            self.known[store.folder, size] = np.load(file, allow_pickle=False) if unwritten is None else unwritten
+            self.known[store.folder, size] = load_features(file) if unwritten is None else unwritten
         return self.known[store.folder, size]
 
     def write(self, file: Path, store: ImageStore, size: Size) -> np.ndarray | None:
@@ -113,6 +114,17 @@ class StoredFeatures:
         network.eval()
         with torch.inference_mode(), self.fabric.autocast():
             return network.head(torch.from_numpy(self.of(rows, size)).to(self.fabric.device)).float().cpu().numpy()
+
+
+def load_features(file: Path) -> np.ndarray:
+    """Raises: WorkspaceError: it is damaged, or holds anything but numbers."""
+    try:
+        features = np.load(file, allow_pickle=False)
+        if not isinstance(features, np.ndarray):
+            raise ValueError("several arrays")
+        return features
+    except (OSError, ValueError, EOFError) as error:
+        raise WorkspaceError(f"{file} cannot be read ({error}); delete it, and it is worked out anew") from error
 
 
 def open_features(stage: Stage, manifest: Manifest, predict_size: Size) -> StoredFeatures | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,23 +18,28 @@ import torch
 from lightning_fabric import Fabric
 
 from comp.engine.answers import Answers, build_views
-from comp.engine.checkpoint import Progress, copy_state, load_checkpoint, save_checkpoint, save_weights
+from comp.engine.checkpoint import Progress, copy_state, save_weights
+from comp.engine.clock import OFF, Stopwatch
 from comp.engine.context import StageContext
 from comp.engine.drawings import draw_reconstructions
 from comp.engine.ensembles import fit_ensemble
 from comp.engine.features import open_features
+from comp.engine.finite import NotFinite
 from comp.engine.gather import Gathering
 from comp.engine.initial import build_initial
 from comp.engine.job import FoldJob, encode_job
 from comp.engine.lessons import gather_rows
 from comp.engine.predict import fit_head
 from comp.engine.ranks import Ranks
+from comp.engine.records import list_kept, profile_span, record_epoch
+from comp.engine.retreat import Retreat
 from comp.engine.samples import watch_stage
+from comp.engine.saves import Saves
 from comp.engine.sizes import plan_stage_image
 from comp.engine.stage import Stage
 from comp.engine.tabular import fit_encoder, write_encoder
 from comp.errors import PluginError, RunError, RunInterrupted
-from comp.events import Emit, EpochFinished, FoldFinished, FoldStarted, Notice, StageStarted
+from comp.events import Emit, FoldFinished, FoldStarted, Notice, StageStarted
 from comp.predictions import write_raw
 from comp.project import atomic_write
 from comp.runs import FORMAT, hash_files
@@ -68,17 +75,18 @@ class FoldTraining:
         self.stages = job.manifest.stages
         self.epochs = sum(stage["epochs"] for stage in self.stages)
         self.key = (self.values["seed"], job.fold)
-        self.checkpoint = job.folder / "last.ckpt"
+        self.clock = Stopwatch(fabric.device) if job.profile else OFF
         self.encoder = fit_encoder([rows.columns for rows in (job.train, job.held_out, job.test) if rows is not None])
         self.job = job = encode_job(job, self.encoder)
         self.answers = Answers(job, fabric, emit)
         self.network = build_initial(job, self.key, self.encoder.width if self.encoder else 0, fabric, emit)
-        self.progress, self.saved = load_checkpoint(self.checkpoint, fabric.device) or (Progress(), None)
+        self.saves = Saves(job.folder, f"fold {job.fold}", emit)
+        self.progress, self.saved = self.saves.load(self.ranks) or (Progress(), None)
+        self.retreat = Retreat(self.saved)
         self.best_state: dict[str, torch.Tensor] | None = self.saved["best"] if self.saved else None
         self.gathering = Gathering(job, self.epochs, self.saved)
-        self.saved_epochs = len(self.progress.history)
         self.last_outputs: np.ndarray | None = None
-        self.started, self.saved_at = time.monotonic() - self.progress.elapsed_s, time.monotonic()
+        self.started = time.monotonic() - self.progress.elapsed_s
         emit(FoldStarted(job.fold, len(job.train), len(job.held_out or ()), len(self.progress.history)))
 
     # -- stages ----------------------------------------------------------------------------------------------------------
@@ -93,24 +101,23 @@ class FoldTraining:
 
     def run_stage(self, index: int) -> None:
         stage = self.open_stage(index)
-        try:
-            if self.saved:
-                stage.restore(self.saved)
-                self.saved = None
-            samples = watch_stage(self.job.folder, stage)
-            while not self.is_over(stage):
-                self.run_epoch(stage)
-            if self.saved_epochs < len(self.progress.history):
-                self.save(stage)  # from here on predictions are made, for as long as there are rows: nobody trains this twice
-            if self.ranks.leads:
-                samples.write()
-                shown = self.job.held_out or self.job.train
-                draw_reconstructions(stage.predictor, self.fabric, shown, self.job.image.size, self.job.folder)
-            if index == len(self.stages) - 1 or self.ended():
-                # A fold that goes on after its last epoch predicts from images, which gives other last bits than stored features.
+        if self.saved:
+            stage.restore(self.saved)
+            self.saved = None
+        samples = watch_stage(self.job.folder, stage)
+        self.tell_time("start")
+        while not self.is_over(stage):
+            self.run_epoch(stage)
+        if self.saves.epochs < len(self.progress.history):
+            self.save(stage)  # from here on predictions are made, for as long as there are rows: nobody trains this twice
+        if self.ranks.leads:
+            samples.write()
+            shown = self.job.held_out or self.job.train
+            draw_reconstructions(stage.predictor, self.fabric, shown, self.job.image.size, self.job.folder)
+        if index == len(self.stages) - 1 or self.ended():
+            # A fold that goes on after its last epoch predicts from images, which gives other last bits than stored features.
+            with self.clock.part("prediction"):
                 self.last_outputs = self.gathering.finish(stage, self.answers, None if stage.features else self.last_outputs)
-        finally:
-            stage.close()
         self.network = stage.predictor
 
     def fit_together(self) -> None:
@@ -118,23 +125,18 @@ class FoldTraining:
         if self.network.takes_table:
             raise PluginError("the ensemble's members are given images alone; this model takes the table's columns, too")
         stage = self.open_stage(0)
-        try:
-            samples = watch_stage(self.job.folder, stage)
-            self.network, passes = fit_ensemble(self.job, self.fabric, stage, self.emit, samples)
-            samples.write()
-            self.answers.stop = lambda: False  # what is trained by now cannot be saved: the sooner it is whole the better
-            loss, scores, self.last_outputs = self.answers.validate(self.network)
-            self.progress.history = passes.finish(loss, scores)
-        finally:
-            stage.close()
+        samples = watch_stage(self.job.folder, stage)
+        self.network, passes = fit_ensemble(self.job, self.fabric, stage, self.emit, samples)
+        samples.write()
+        self.answers.stop = lambda: False  # what is trained by now cannot be saved: the sooner it is whole the better
+        self.tell_time("training")
+        loss, scores, self.last_outputs = self.answers.validate(self.network)
+        self.progress.history = passes.finish(loss, scores)
         self.progress.best_epoch = len(self.progress.history) - 1 if scores else -1
 
     def enter_stage(self, index: int) -> None:
         """A new stage starts from the weights that were last validated, or from the best so far."""
-        old = self.progress
-        self.progress = Progress(
-            stage=index, history=old.history, best_score=old.best_score, best_epoch=old.best_epoch, elapsed_s=old.elapsed_s
-        )
+        self.progress = self.progress.enter_stage(index)
         if self.stages[index]["start"] == "best" and self.best_state is not None:
             self.network.load_state_dict(self.best_state)
         if self.stages[index]["train"]["monitor"] != self.stages[index - 1]["train"]["monitor"]:
@@ -146,7 +148,10 @@ class FoldTraining:
         first_epoch = len(self.progress.history) - self.progress.epoch
         image = plan_stage_image(stage["image"], job.image)
         key, catalog = (*self.key, index), job.manifest.catalog
-        context = StageContext(catalog, job.task, stage, image, job.fold, key, first_epoch, job.workers, self.emit, job.stop)
+        context = StageContext(catalog, job.task, stage, image, job.fold, key, first_epoch, job.pool, self.emit, job.stop)
+        minutes = stage["train"]["checkpoint_minutes"]
+        due = partial(self.saves.due, minutes)
+        self.context = context = replace(context, due=due, save=self.save, clock=self.clock)
         others = {"held_out": job.held_out, "test": job.test}
         objective = catalog.build("objective", stage["objective"], task=job.task)
         rows = gather_rows(objective, job.train, others, job.task, job.teach, job.fold, self.emit)
@@ -157,11 +162,15 @@ class FoldTraining:
         return opened
 
     def run_epoch(self, stage: Stage) -> None:
-        started, skipped = time.monotonic(), self.progress.rows
+        started, before, epoch = time.monotonic(), self.progress.rows, len(self.progress.history)
+        self.retreat.keep(stage, self.progress)
         try:
             stage.train_epoch(self.progress)
             trained_s = time.monotonic() - started
-            self.finish_epoch(stage, (self.progress.rows - skipped) / max(trained_s, 1e-9))
+            self.finish_epoch(stage, (self.progress.rows - before) / max(trained_s, 1e-9))
+            self.tell_time("epoch", epoch, stage.batches)
+        except NotFinite as why:
+            self.progress = self.retreat.go_back(stage, self.progress, why)
         except RunInterrupted:  # in the validation, too: an epoch without a batch left goes on with that
             self.save(stage)
             raise
@@ -185,37 +194,28 @@ class FoldTraining:
 
     def finish_epoch(self, stage: Stage, samples_per_s: float) -> None:
         """Validate, tell, remember the best, and save from time to time."""
-        progress, job = self.progress, self.job
-        loss, scores, self.last_outputs = self.answers.validate(stage.predictor, stage.features)
+        progress = self.progress
+        with self.clock.part("validation"):
+            loss, scores, self.last_outputs = self.answers.validate(stage.predictor, stage.features)
         seen = self.answers.monitor(stage.context.stage["train"]["monitor"], loss, scores)
         better = seen is not None and (progress.best_score is None or seen > progress.best_score)
         if better:
             progress.best_score, progress.best_epoch = seen, len(progress.history)
-            self.best_state = copy_state(stage.predictor)
-        elapsed = progress.elapsed_s = time.monotonic() - self.started
-        record = EpochFinished(
-            job.fold,
-            stage.context.stage["name"],
-            len(progress.history),
-            self.epochs,
-            progress.loss_sum / max(1, progress.rows),
-            loss,
-            scores,
-            stage.learning_rate(),
-            elapsed,
-            samples_per_s,
-            bool(better),
-            {name: value / max(1, progress.rows) for name, value in progress.part_sums.items()},
-        )
-        progress.history.append({"epoch": record.epoch, "scores": scores, "train_loss": record.train_loss, "held_out_loss": loss})
+            with self.clock.part("checkpoint"):
+                self.best_state = copy_state(stage.predictor)
+        progress.elapsed_s = time.monotonic() - self.started
+        record = record_epoch(stage, progress, self.epochs, (loss, scores), bool(better), samples_per_s)
+        progress.history.append(list_kept(record))
         stage.scheduler.epoch(progress.epoch, seen)
         self.gathering.add(record.epoch, stage.predictor, self.answers.orient(scores))
-        progress.epoch += 1
-        progress.batch = progress.rows = 0
-        progress.loss_sum, progress.part_sums = 0.0, {}
+        progress.end_epoch()
         self.emit(record)
-        if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
+        if time.monotonic() - self.saves.at > CHECKPOINT_EVERY_S:
             self.save(stage)
+
+    def tell_time(self, span: str, epoch: int = -1, steps: int = 0) -> None:
+        if self.clock.on:
+            self.emit(profile_span(self.clock, self.context, self.fabric.device.type, span, epoch, steps))
 
     # -- what is written -------------------------------------------------------------------------------------------------
 
@@ -223,9 +223,9 @@ class FoldTraining:
         if not self.ranks.leads:
             return
         self.progress.elapsed_s = time.monotonic() - self.started
-        states = {**stage.states(), "best": self.best_state, "gathered": self.gathering.state()}
-        save_checkpoint(self.checkpoint, self.progress, states)
-        self.saved_at, self.saved_epochs = time.monotonic(), len(self.progress.history)
+        kept = {"best": self.best_state, "gathered": self.gathering.state(), "retreat": self.retreat.state(self.progress)}
+        with self.clock.part("checkpoint"):
+            self.saves.save(self.progress, {**stage.states(), **kept})
 
     def finish(self) -> dict[str, Any]:
         """Write weights, raw predictions and fold.json; last.ckpt goes. {} on ranks that write nothing."""
@@ -240,11 +240,13 @@ class FoldTraining:
             self.keep("last.safetensors", copy_state(self.network))
             self.network.load_state_dict(self.best_state)
             self.last_outputs = None
-        scores = self.gathering.scores or self.history_scores(progress.best_epoch if use_best else last_epoch)
-        if fit_head(self.network, self.fabric, job.train, self.answers.batch, self.ranks.ask_together(self.answers.stop)):
-            _, scores, self.last_outputs = self.answers.validate(self.network)
+        scores = self.gathering.scores or progress.scores_of(progress.best_epoch if use_best else last_epoch)
+        with self.clock.part("prediction"):
+            if fit_head(self.network, self.fabric, job.train, self.answers.batch, self.ranks.ask_together(self.answers.stop)):
+                _, scores, self.last_outputs = self.answers.validate(self.network)
         self.keep("best.safetensors" if use_best else "last.safetensors", copy_state(self.network))
-        self.write_predictions()
+        with self.clock.part("prediction"):
+            self.write_predictions()
         if not self.ranks.leads:
             return {}
         if self.encoder:
@@ -257,8 +259,8 @@ class FoldTraining:
             "epochs": len(progress.history),
             "best_epoch": progress.best_epoch,
             "scores": scores,
-            "scores_best": self.history_scores(progress.best_epoch),
-            "scores_last": self.history_scores(last_epoch),
+            "scores_best": progress.scores_of(progress.best_epoch),
+            "scores_last": progress.scores_of(last_epoch),
             "train_rows": len(job.train),
             "held_out_rows": len(job.held_out or ()),
             "links": dict(self.answers.links),
@@ -267,16 +269,17 @@ class FoldTraining:
             "files": hash_files(job.folder),
         }
         atomic_write(job.folder / "fold.json", json.dumps(record, indent=2))
-        self.checkpoint.unlink(missing_ok=True)
+        self.saves.remove()
+        if skipped := sum(record.get("skipped", 0) for record in progress.history):
+            self.emit(Notice(f"fold {job.fold}: {skipped} updates in all were left out (train.on_nan: skip)", "warning"))
+        self.tell_time("end")
         self.emit(FoldFinished(job.fold, scores, progress.best_epoch, record["elapsed_s"]))
         return record
 
     def keep(self, name: str, state: dict[str, torch.Tensor]) -> None:
         if self.ranks.leads:
-            save_weights(self.job.folder / name, state)
-
-    def history_scores(self, epoch: int) -> dict[str, float]:
-        return next((record["scores"] for record in self.progress.history if record["epoch"] == epoch), {})
+            with self.clock.part("checkpoint"):
+                save_weights(self.job.folder / name, state)
 
     def write_predictions(self) -> None:
         job = self.job

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
 
 from comp.engine.checkpoint import load_initial
 from comp.engine.job import FoldJob
 from comp.engine.losses import count_classes
-from comp.engine.network import ClassCounts, Network, build_network
+from comp.engine.network import ClassCounts, Network, build_network, find_layout
 from comp.engine.ranks import Ranks
 from comp.engine.sizes import without_weights
 from comp.events import Emit, Notice
@@ -32,4 +31,4 @@ def build_initial(job: FoldJob, key: tuple[Any, ...], table_width: int, fabric: 
         load_initial(network, job.init, lambda text: emit(Notice(f"fold {job.fold}: {text}")))
     if ranks.count > 1 and values["train"]["sync_batch_norm"]:
         network = ranks.sync_norms(network)
-    return fabric.to_device(network).to(memory_format=torch.channels_last)
+    return fabric.to_device(network).to(memory_format=find_layout(network))

@@ -10,6 +10,7 @@ import numpy as np
 
 from comp.api import ImageSpec, Metric, Task
 from comp.engine.lessons import Teach
+from comp.engine.loader.workers import WorkerPool
 from comp.engine.rows import Rows
 from comp.engine.tabular import TableEncoder, encode_rows
 from comp.manifest import Manifest
@@ -28,10 +29,12 @@ class FoldJob:
         image: what held-out and test images look like.
         held_out: None for `full`.
         test: None without a test set.
+        pool: who makes batches, for this fold and the others of the run.
         stop_after: epochs of the fold after which it ends (`full` with early stopping: from the folds); None: the schedule's end.
         stop: asked between steps; true: save and end.
         init: weights that the fold starts from; None: the manifest's own model.
         teach: asked where an objective has teachers.
+        profile: whether to measure where the time goes.
     """
 
     manifest: Manifest
@@ -43,11 +46,12 @@ class FoldJob:
     train: Rows
     held_out: Rows | None
     test: Rows | None
-    workers: int
+    pool: WorkerPool
     stop_after: int | None
     stop: Callable[[], bool]
     init: Path | None = None
     teach: Teach = teach_nothing
+    profile: bool = False
 
 
 def encode_job(job: FoldJob, encoder: TableEncoder | None) -> FoldJob:

@@ -18,6 +18,7 @@ class JoinedStore:
     def __init__(self, stores: Sequence[ImageStore]) -> None:
         self.stores, self.form = tuple(stores), stores[0].form
         self.starts = np.cumsum([0, *(len(store) for store in stores)])
+        self.threads = max(store.threads for store in stores)
 
     def __len__(self) -> int:
         return int(self.starts[-1])

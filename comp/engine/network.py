@@ -29,12 +29,15 @@ class Network(nn.Module):
     """Images to raw outputs.
 
     `prepare` turns uint8 (B, H, W, C) as it lies in the store into normalised float (B, C, H, W); the permuted view of such
-    a batch is channels_last already, so nothing is copied for the layout. `forward` takes what `prepare` returns, and the
+    a batch is channels_last already, so nothing is copied for that layout. `forward` takes what `prepare` returns, and the
     features of the rows' own columns where the backbone takes them.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], channels_last: bool = True
+    ) -> None:
         super().__init__()
+        self.channels_last = channels_last
         self.backbone = backbone
         self.head = head
         self.takes_table = bool(getattr(backbone, "takes_table", False))
@@ -44,8 +47,13 @@ class Network(nn.Module):
         self.register_buffer("shift", shift, persistent=False)
 
     def prepare(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 (B, H, W, C) on the device -> float32 (B, C, H, W), normalised, channels_last."""
-        return images.permute(0, 3, 1, 2).to(torch.float32).mul_(self.scale).add_(self.shift)
+        """uint8 (B, H, W, C) on the device -> float32 (B, C, H, W), normalised, in the network's layout."""
+        layout = torch.preserve_format if self.channels_last else torch.contiguous_format
+        return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=layout).mul_(self.scale).add_(self.shift)
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """float32 (B, C, H, W) in [0, 1] -> the same, normalised, in the network's layout."""
+        return images.contiguous(memory_format=find_layout(self)).mul(255 * self.scale).add_(self.shift)
 
     def forward(self, images: torch.Tensor, table: torch.Tensor | None = None, method: str | None = None) -> Any:
         """Raw outputs (B, outputs); with `method`, what the backbone's method of that name gives. `images` may be features
@@ -64,6 +72,11 @@ class Network(nn.Module):
     def encode(self, images: torch.Tensor, table: torch.Tensor | None = None) -> torch.Tensor:
         """The backbone's features (B, F)."""
         return self.backbone(images, table) if self.takes_table else self.backbone(images)
+
+
+def find_layout(network: nn.Module) -> torch.memory_format:
+    """How a network's weights and images lie in memory (`train.channels_last`)."""
+    return torch.channels_last if network.channels_last else torch.contiguous_format
 
 
 def build_network(
@@ -96,7 +109,8 @@ def build_network(
     known = {"task": task, "features": backbone.features, "counts": dict(counts.per_class), "rows": counts.rows}
     head = catalog.build("head", values["head"], **known)
     mean = image.mean or fit_channels(backbone.mean, image)
-    network = Network(backbone, head, mean, image.std or fit_channels(backbone.std, image))
+    std = image.std or fit_channels(backbone.std, image)
+    network = Network(backbone, head, mean, std, values["train"]["channels_last"])
     check_output(network, task, image, values)
     return network
 

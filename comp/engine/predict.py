@@ -1,8 +1,12 @@
-"""Prediction: raw outputs for rows of a store, one array per view, in the order of the rows."""
+"""Prediction: raw outputs for rows of a store, one array per view, in the order of the rows; by one network, or several at once.
+
+However many networks and views there are, each image is read, brought to its size and normalised once. The batches hold the same
+rows whoever else predicts, because other batches may give other last bits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +21,12 @@ from comp.engine.rows import Rows
 from comp.errors import RunError, RunInterrupted
 from comp.manifest import Manifest
 
+Outputs = dict[str, np.ndarray]
+"""Name of a view -> (N, outputs) float32."""
+
+Told = Callable[[int, int], None]
+"""Called with (rows done, rows) after each batch."""
+
 
 @dataclass(frozen=True)
 class PredictBatch:
@@ -24,6 +34,19 @@ class PredictBatch:
 
     rows: int
     size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the networks that predict together.
+
+    Attributes:
+        network: a Network or EnsembleNetwork; all of them are of one manifest, and so prepare images alike.
+        table: (N, F) float32, what the rows' own columns are encoded to for it; None without.
+    """
+
+    network: nn.Module
+    table: np.ndarray | None = None
 
 
 def plan_batch(manifest: Manifest, image: ImageSpec) -> PredictBatch:
@@ -37,14 +60,13 @@ def predict_views(
     rows: Rows,
     views: Mapping[str, View | None],
     batch: PredictBatch,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, np.ndarray]:
-    """Raw outputs of every view, each image read once.
+    progress: Told = lambda done, total: None,
+) -> Outputs:
+    """Raw outputs of every view by one network, each image read once.
 
     Args:
         network: a Network or EnsembleNetwork; it is put into eval mode.
         views: name -> view; None is the image as it is.
-        progress: called with (rows done, rows) after each batch.
 
     Returns:
         name -> (N, outputs) float32, in the rows' order.
@@ -54,7 +76,7 @@ def predict_views(
     """
     while True:
         try:
-            return predict_once(network, fabric, rows, views, batch, progress)
+            return predict_members([Member(network, rows.table)], fabric, rows, views, batch, progress)[0]
         except torch.OutOfMemoryError as error:
             failure = error.with_traceback(None)  # whose frames hold what fills the memory
         if batch.rows == 1:
@@ -63,27 +85,35 @@ def predict_views(
         batch = replace(batch, rows=batch.rows // 2)
 
 
-def predict_once(
-    network: nn.Module,
+def predict_members(
+    members: Sequence[Member],
     fabric: Fabric,
     rows: Rows,
     views: Mapping[str, View | None],
     batch: PredictBatch,
-    progress: Callable[[int, int], None],
-) -> dict[str, np.ndarray]:
-    network.eval()
-    found: dict[str, list[torch.Tensor]] = {name: [] for name in views}
+    progress: Told,
+) -> list[Outputs]:
+    """What each member answers, all of them in one pass over the images.
+
+    Raises:
+        torch.OutOfMemoryError: the device's memory does not hold a batch beside the members.
+    """
+    for member in members:
+        member.network.eval()
+    tables = [None if one.table is None else torch.as_tensor(one.table, device=fabric.device) for one in members]
+    found: list[dict[str, list[torch.Tensor]]] = [{name: [] for name in views} for _ in members]
     done = 0
-    table = None if rows.table is None else torch.as_tensor(rows.table, device=fabric.device)
     with torch.inference_mode(), fabric.autocast():
         for images in iterate_images(rows.store, rows.positions, batch.rows, batch.size):
-            prepared = network.prepare(images.to(fabric.device, non_blocking=True))
-            given = () if table is None else (table[done : done + len(images)],)
+            prepared = members[0].network.prepare(images.to(fabric.device, non_blocking=True))
+            here = slice(done, done + len(images))
             for name, view in views.items():
-                found[name].append(network(prepared if view is None else view(prepared), *given).float())
+                shown = prepared if view is None else view(prepared)
+                for member, table, outputs in zip(members, tables, found, strict=True):
+                    outputs[name].append(member.network(shown, *(() if table is None else (table[here],))).float())
             done += len(images)
             progress(done, len(rows))
-        return {name: torch.cat(parts).cpu().numpy() for name, parts in found.items()}
+        return [{name: torch.cat(parts).cpu().numpy() for name, parts in outputs.items()} for outputs in found]
 
 
 def fit_head(network: nn.Module, fabric: Fabric, rows: Rows, batch: PredictBatch, stop: Callable[[], bool]) -> bool:

@@ -69,11 +69,13 @@ class Ranks:
     """Attributes:
     count, rank: how many there are, and which of them this one is.
     stopped: whether any of them had been asked to stop by the last update.
+    bad: whether any of them had found, by then, a loss or gradient that is no number.
+    due: whether rank 0 wanted to save by then.
     """
 
     def __init__(self, fabric: Fabric) -> None:
         self.fabric, self.count, self.rank = fabric, fabric.world_size, fabric.global_rank
-        self.stopped = False
+        self.stopped = self.bad = self.due = False
 
     @property
     def leads(self) -> bool:
@@ -120,20 +122,23 @@ class Ranks:
         if given < turns:
             yield torch.empty(0), torch.empty(0, dtype=torch.int64)
 
-    def sum_gradients(self, network: nn.Module, stop: bool, trained: bool) -> None:
+    def sum_gradients(self, network: nn.Module, stop: bool, trained: bool, *, bad: bool = False, due: bool = False) -> None:
         """Each weight's gradient becomes the sum of all ranks'; one that has a gradient on no rank keeps none.
 
         The running statistics of batch norms that train become the mean over the ranks that had rows: one step of momentum for
         each turn of the ranks, where one device that accumulates makes one for each batch. Every other buffer is rank 0's. What
         is saved in the middle of an epoch thus is the state of every rank. Who was asked to stop is told as well, so that all
-        stop after the same step.
+        stop after the same step; so is who has met what is no number, and that rank 0 wants to save.
 
         Args:
             stop: whether this rank was asked to.
             trained: whether this rank had rows since the last update.
+            bad: whether it has met a loss or gradient that is no number.
+            due: whether it is rank 0 and wants to save.
         """
         weights = [weight for weight in network.parameters() if weight.requires_grad]
-        *has, stopped, shares = self.count_yes([*(weight.grad is not None for weight in weights), stop, trained])
+        flags = [*(weight.grad is not None for weight in weights), stop, bad, due, trained]
+        *has, stopped, bad_ones, wanted, shares = self.count_yes(flags)
         weights = [weight for weight, count in zip(weights, has, strict=True) if count]
         buffers = [(buffer, trained / shares if meant else float(self.leads)) for buffer, meant in list_buffers(network)]
         with torch.no_grad():
@@ -146,7 +151,7 @@ class Ranks:
                 weight.grad.copy_(next(sums).view(weight.shape))
             for buffer, _ in buffers:
                 buffer.copy_(next(sums).view(buffer.shape))
-        self.stopped = stopped > 0
+        self.stopped, self.bad, self.due = stopped > 0, bad_ones > 0, wanted > 0
 
     def count_yes(self, answers: Sequence[bool]) -> list[int]:
         """How many ranks say yes to each of these; nobody waits for what a GPU has still to do."""
@@ -161,8 +166,12 @@ class Ranks:
         """Whether to stop after the update that was just made: the same answer on every rank."""
         return stop() if self.count == 1 else self.stopped
 
+    def saves(self, due: Callable[[], bool]) -> bool:
+        """Whether to save after the update that was just made: the same answer on every rank."""
+        return due() if self.count == 1 else self.due
+
     def start_sums(self, progress: Progress) -> None:
-        """What was summed of an epoch before it was interrupted is rank 0's to go on with."""
+        """What was summed of an epoch before it was interrupted, or saved, is rank 0's to go on with."""
         if not self.leads:
             progress.loss_sum, progress.rows, progress.part_sums = 0.0, 0, {}
 

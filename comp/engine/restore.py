@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning_fabric import Fabric
 
 from comp.api import ImageSpec, Link, Task
 from comp.combinations import is_gatherer
 from comp.engine.checkpoint import load_weights
 from comp.engine.ensembles import EnsembleNetwork
-from comp.engine.network import ClassCounts, Network, build_network
+from comp.engine.network import ClassCounts, Network, build_network, find_layout
 from comp.engine.sizes import without_weights
 from comp.engine.tabular import read_encoder
 from comp.errors import WeightsError
@@ -40,7 +39,7 @@ def restore_network(
     except RuntimeError as error:
         shown = "\n".join(str(error).splitlines()[:5])  # torch lists every key
         raise WeightsError(f"{folder / record['weights']} does not fit the model of {manifest.name}: {shown}") from error
-    network = fabric.to_device(network).to(memory_format=torch.channels_last)
+    network = fabric.to_device(network).to(memory_format=find_layout(network))
     return network.eval(), record["links"]
 
 

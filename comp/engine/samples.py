@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from comp import formats
 from comp.api import Batch, Mixed, Objective, Task
 from comp.engine.data import iterate_images
 from comp.engine.network import Network
@@ -21,7 +22,6 @@ from comp.project import atomic_write
 if TYPE_CHECKING:
     from comp.engine.stage import Stage
 
-FORMAT = 1
 PER_BATCH = 8
 """Of more than one batch, because many mixes take or leave whole batches."""
 
@@ -82,7 +82,7 @@ class Samples:
         """Add what there is to the fold's file."""
         if self.pictures:
             stages = {**read_stages(self.file), self.stage: [asdict(picture) for picture in self.pictures]}
-            atomic_write(self.file, json.dumps({"format": FORMAT, "stages": stages}))
+            atomic_write(self.file, json.dumps({"format": formats.SAMPLES, "stages": stages}))
 
 
 def watch_stage(folder: Path, stage: Stage) -> Samples:
@@ -110,4 +110,4 @@ def take_answers(task: Task, batch: Batch, place: int) -> dict[str, Any]:
 
 
 def read_stages(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8"))["stages"] if file.exists() else {}
+    return formats.read_record(file, formats.SAMPLES)["stages"] if file.exists() else {}

@@ -88,7 +88,7 @@ def join_records(seeds: Sequence[int], records: Sequence[dict[str, Any]]) -> dic
     """What differs between the seeds: the mean of their scores, the sum of their times, and each one's own."""
 
     def mean(key: str) -> dict[str, float]:
-        # Seeds that were trained before and after the metric changed have no name in common; the run is scored from their outputs.
+        # Seeds from before and after a change of the metric share no name; the run is scored from their outputs.
         names = [name for name in records[0][key] if all(name in record[key] for record in records)]
         return {name: float(np.mean([record[key][name] for record in records])) for name in names}
 

@@ -20,6 +20,8 @@ PRETRAINED_CHANNELS = 3
 
 PRESETS_THAT_CROP = ("light", "medium", "heavy")
 
+ON_DEVICE = "on_device"
+
 LEAST_MARGIN = 1.14
 """Of the stored size over all that see the images: less than this is not worth resizing each image for each prediction."""
 
@@ -97,6 +99,8 @@ def margin_of(spec: Mapping[str, Any], size_px: int) -> float:
         return max(margin_of(part, size_px) for part in parts)
     if name in PRESETS_THAT_CROP:
         return 1 / average_side(spec["crop"], 1.0)
+    if name == ON_DEVICE:
+        return 1 / average_side(*spec["scale"])
     if name == "A.RandomResizedCrop":
         return 1 / average_side(*(spec.get("scale") or ALBUMENTATIONS_SCALE))
     if name == "A.RandomCrop":
@@ -139,10 +143,22 @@ def as_statistics(key: str, value: Any, channels: int) -> tuple[float, ...] | No
 
 def trains_with_crop(augment: Sequence[Mapping[str, Any]]) -> bool:
     """Whether objects look larger in training: a random crop, or a preset whose crop is not the whole image."""
-    return any(
-        spec.get("crop") != 1 if (name := spec["use"]) in PRESETS_THAT_CROP else "Crop" in name and "CenterCrop" not in name
-        for spec in augment
-    )
+
+    def crops(name: str, spec: Mapping[str, Any]) -> bool:
+        if name in PRESETS_THAT_CROP:
+            return spec.get("crop") != 1
+        return list(spec["scale"]) != [1, 1] if name == ON_DEVICE else "Crop" in name and "CenterCrop" not in name
+
+    return any(crops(spec["use"], spec) for spec in augment)
+
+
+def leaves_training_size(augment: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether what is done in the loader makes images of the training size, so that nothing is left to cut on the device."""
+    return any(name in PRESETS_THAT_CROP or "Crop" in name or "Resize" in name for spec in augment for name in names_in(spec))
+
+
+def names_in(spec: Mapping[str, Any]) -> list[str]:
+    return [spec["use"], *(name for part in spec.get("transforms") or () for name in names_in(part))]
 
 
 def takes_any_size(manifest: Manifest, task: Task, image: ImageSpec) -> bool:

@@ -14,31 +14,33 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from comp.api import Batch
-from comp.engine.augment import AugmentPlan
-from comp.engine.average import WeightAverage
+from comp.engine.average import start_average
 from comp.engine.batches import gather_batch, send_rows
 from comp.engine.checkpoint import Progress
+from comp.engine.compiled import explain_compiling
 from comp.engine.context import StageContext, Step
 from comp.engine.data import TrainLoader
-from comp.engine.device import free_memory, is_mixed, renew_scaler, seed_torch
+from comp.engine.device import free_memory, fuse_updates, is_mixed, renew_scaler, seed_torch
+from comp.engine.finite import Watch
+from comp.engine.loader.pace import Pace
+from comp.engine.loader.recipe import Recipe
 from comp.engine.losses import TaskLoss, build_losses, count_classes
+from comp.engine.micro import halve_rows, split_step
 from comp.engine.network import Network, enter_training, freeze_parts
+from comp.engine.on_device import DeviceLoader, divide_augment
 from comp.engine.order import check_order
 from comp.engine.randomness import derive_seed, make_generator
 from comp.engine.ranks import Ranks
+from comp.engine.retreat import lower_rates
 from comp.engine.rows import Rows
-from comp.errors import RunError, RunInterrupted
+from comp.engine.sums import LOSS, Means, Sums
+from comp.errors import RunInterrupted
 from comp.events import Notice, StepFinished
 
 if TYPE_CHECKING:
     from comp.engine.features import StoredFeatures
 
 TICK_S = 0.1
-LOSS = ""  # beside the targets' names
-
-Means = dict[str, tuple[torch.Tensor, int]]
-"""What a micro-batch's loss was: LOSS and each target -> mean over the rows, and how many rows."""
-EMA_FROM_STEPS = 500
 
 
 class Stage:
@@ -71,12 +73,13 @@ class Stage:
         if settings["batch_norm"] == "keep":
             self.frozen += [part for part in network.backbone.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
         self.optimizer = build("optimizer", stage["optimizer"], network=network)
+        fuse_updates(self.optimizer, fabric)
         span = {"steps": self.steps, "epochs": stage["epochs"], "early_stopping": settings["patience"]}
         self.scheduler = build("scheduler", stage["scheduler"], optimizer=self.optimizer, **span)
-        self.ema = self.start_average(settings["ema"])
+        self.ema = start_average(settings["ema"], network, self.steps)
         self.module = torch.compile(network) if settings["compile"] else network
-        if is_mixed(fabric):  # in fp32 Fabric's wrapper would only cost time
-            self.module = fabric.setup_module(self.module)
+        self.mixed = is_mixed(fabric)  # in fp32 Fabric's wrappers would only cost time
+        self.module = fabric.setup_module(self.module) if self.mixed else self.module
         self.fabric_optimizer = fabric.setup_optimizers(self.optimizer)
         renew_scaler(fabric)
         self.data = send_rows(train, fabric.device)
@@ -84,20 +87,17 @@ class Stage:
         self.features: StoredFeatures | None = None
         self.micro_rows = self.batch_size
         self.group: list[Step] = []
-        self.sums: dict[str, torch.Tensor] = {}
+        self.watch = Watch(context, fabric, self.ranks, train.row_ids, self.batches, network)
+        self.sums = Sums(fabric.device, Progress())
 
-    def start_average(self, asked: bool | str) -> WeightAverage | None:
-        """The running average of the weights; `auto` takes one where the stage is long enough to have a horizon."""
-        if asked is False or (asked == "auto" and self.steps < EMA_FROM_STEPS):
-            return None
-        return WeightAverage(self.network, self.steps)
-
-    def open_loader(self) -> TrainLoader:
-        specs = self.context.stage["augment"]
-        augment = AugmentPlan(self.context.catalog, tuple(specs), self.context.image) if specs else None
-        rows, size = self.rows, self.context.image.size
-        pin = self.fabric.device.type == "cuda"
-        return TrainLoader(rows.store, rows.positions, rows.keys, augment, size, self.batch_size, self.context.workers, pin=pin)
+    def open_loader(self) -> TrainLoader | DeviceLoader:
+        context, rows = self.context, self.rows
+        augment, size, changes = divide_augment(context.catalog, context.stage["augment"], context.image, rows.store.form.size)
+        recipe = Recipe(rows.store, rows.positions, rows.keys, augment, size)
+        planned = math.ceil(self.batches * context.stage["epochs"] / self.ranks.count)
+        pace = Pace(context.stage["name"], planned, lambda text: context.emit(Notice(text)))
+        loader = TrainLoader(recipe, self.batch_size, context.pool, self.fabric.device, pace)
+        return DeviceLoader(loader, rows.keys, changes, self.network, context.image.size, context.clock) if changes else loader
 
     @property
     def predictor(self) -> Network:
@@ -119,25 +119,45 @@ class Stage:
 
         Raises:
             RunInterrupted: a stop was asked for; the state is that after a whole step, and `progress` says which.
-            RunError: the loss is no longer a number.
+            NotFinite, RunError: a loss or gradient is no number.
         """
         enter_training(self.network, self.frozen)
         order = self.draw_order(progress.epoch)
-        self.ranks.start_sums(progress)
-        self.sums = {name: self.make_sum(value) for name, value in {LOSS: progress.loss_sum, **progress.part_sums}.items()}
+        self.start_sums(progress)
         ticked, ticked_rows = time.monotonic(), progress.rows
-        for images, rows in self.open_batches(order, progress):
-            self.add(self.train_batch(images, rows, progress))
-            progress.rows += len(rows)
+        for images, rows in self.context.clock.watch(self.open_batches(order, progress), "data"):
+            if losses := self.train_batch(images, rows, progress):
+                self.sums.add(losses)
+                progress.rows += len(rows)
             progress.batch = min(progress.batch + self.ranks.count, self.batches)
             now = time.monotonic()
             if now - ticked > TICK_S:
                 self.tick(progress, self.ranks.count * (progress.rows - ticked_rows) / (now - ticked))
                 ticked, ticked_rows = now, progress.rows
-            if progress.batch % self.per_step == 0 and self.ranks.stops(self.context.stop):
-                self.tick(progress, 0.0, whole=True)
-                raise RunInterrupted("stopped")
+            if progress.batch % self.per_step == 0 and self.rest(progress):
+                ticked_rows = progress.rows
         self.tick(progress, 0.0, whole=True)
+        self.watch.end_epoch(progress, math.ceil(self.batches / self.per_step))
+
+    def start_sums(self, progress: Progress) -> None:
+        self.ranks.start_sums(progress)
+        self.sums = Sums(self.fabric.device, progress)
+
+    def rest(self, progress: Progress) -> bool:
+        """After an update: save, where that is due. Returns whether it was.
+
+        Raises:
+            RunInterrupted: a stop was asked for.
+        """
+        stopped = self.ranks.stops(self.context.stop)
+        if not stopped and not self.ranks.saves(self.context.due):
+            return False
+        self.tick(progress, 0.0, whole=True)
+        if stopped:
+            raise RunInterrupted("stopped")
+        self.context.save(self)
+        self.start_sums(progress)
+        return True
 
     def open_batches(self, order: np.ndarray, progress: Progress) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """This rank's batches of an epoch from where `progress` stands: images, or (B, F) features where they are stored."""
@@ -148,38 +168,24 @@ class Stage:
             batches = self.features.batches(self.rows, self.context.image.size, order, self.batch_size, first, every)
         return batches if every == 1 else self.ranks.fill_turns(batches, math.ceil((self.batches - progress.batch) / every))
 
-    def make_sum(self, value: float) -> torch.Tensor:
-        kind = torch.float32 if self.fabric.device.type == "mps" else torch.float64  # which MPS does not know
-        return torch.tensor(value, dtype=kind, device=self.fabric.device)
-
-    def add(self, losses: list[Means]) -> None:
-        for micro in losses:
-            for name, (mean, rows) in micro.items():
-                if name not in self.sums:
-                    self.sums[name] = self.make_sum(0.0)
-                self.sums[name].add_(mean, alpha=rows)
-
     def tick(self, progress: Progress, samples_per_s: float, *, whole: bool = False) -> None:
         """Bring `progress` up to date and tell. `whole`: with what the other ranks have summed."""
         context = self.context
-        progress.part_sums = {name: float(value) for name, value in self.sums.items()}
-        progress.loss_sum = progress.part_sums.pop(LOSS)
+        self.sums.tell(progress)
+        self.watch.look(progress, together=whole)
         if whole:
             self.ranks.join_sums(progress)
         loss = progress.loss_sum / max(1, progress.rows)
         epoch = context.first_epoch + progress.epoch
-        if not math.isfinite(loss):
-            raise RunError(
-                f"fold {context.fold}, epoch {epoch}, by batch {progress.batch} of {self.batches}: the training loss is {loss}. "
-                "Lower optimizer.lr, set train.clip_norm, or train.precision: 32; the last saved epoch is kept."
-            )
         context.emit(StepFinished(context.fold, context.stage["name"], epoch, progress.batch, self.batches, loss, samples_per_s))
 
     def train_batch(self, images: torch.Tensor, rows: torch.Tensor, progress: Progress) -> list[Means]:
         """Forward, backward and, at the end of an accumulation group, one optimizer step.
 
-        Returns the losses of each micro-batch (one, where memory suffices).
+        Returns the losses of each micro-batch (one, where memory suffices); none where they are no numbers and that is known.
         """
+        if not self.group:
+            self.watch.begin()
         start = progress.batch // self.per_step * self.per_step * self.batch_size
         group_rows = min(start + self.per_step * self.batch_size, self.epoch_rows) - start
         number, turned = progress.batch + self.ranks.rank, progress.batch + self.ranks.count
@@ -193,65 +199,75 @@ class Stage:
                 break
             except torch.OutOfMemoryError as error:
                 failure = error.with_traceback(None)  # whose frames hold what fills the memory
+            except RuntimeError as error:
+                if self.context.stage["train"]["compile"] and (told := explain_compiling(error, self.network)):
+                    raise told from error
+                raise
             if self.after_backward:
                 self.after_backward(self.network)
             self.split_batches(len(rows), failure)
             todo = self.group
+        counts = self.watch.note(number + 1, rows, [micro[LOSS][0] for micro in losses])
         if turned % self.per_step == 0 or turned >= self.batches:
             self.update(progress)
             self.group = []
-        return losses
+        return losses if counts else []
 
     def backward(self, step: Step, group_rows: int) -> list[Means]:
         seed_torch(step.seed, self.fabric.device)  # what libraries draw from the global generator: dropout, stochastic depth
         generator = torch.Generator().manual_seed(step.seed) if self.mix else None
-        losses = []
-        for images, rows in self.split(step):
-            batch = self.make_batch(images, rows)
-            mixed = self.mix(batch.images, generator) if self.mix else None
-            loss, parts = self.objective(self.module, batch, mixed, self.losses)
-            whole = sum((penalty() for penalty in self.penalties), loss)
-            self.fabric.backward(whole if len(rows) == group_rows else whole * (len(rows) / group_rows))
-            if self.after_backward:
-                self.after_backward(self.network)
+        losses, part = [], self.context.clock.part
+        for images, rows in split_step(step, self.micro_rows):
+            with part("forward"):
+                batch = self.make_batch(images, rows)
+                mixed = self.mix(batch.images, generator) if self.mix else None
+                loss, parts = self.objective(self.module, batch, mixed, self.losses)
+                whole = sum((penalty() for penalty in self.penalties), loss)
+            with part("backward"):
+                whole = whole if len(rows) == group_rows else whole * (len(rows) / group_rows)
+                self.fabric.backward(whole) if self.mixed else whole.backward()
+                if self.after_backward:
+                    self.after_backward(self.network)
             losses.append({name: (mean.detach(), len(rows)) for name, mean in {LOSS: loss, **parts}.items()})
         return losses
 
-    def split(self, step: Step) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        """Images and rows in pieces of nearly equal size, of `micro_rows` at most; none of a turn without rows."""
-        pieces = math.ceil(len(step.rows) / self.micro_rows)
-        if pieces < 2:
-            return [(step.images, step.rows)] * pieces
-        return zip(step.images.tensor_split(pieces), step.rows.tensor_split(pieces), strict=True)
-
     def make_batch(self, images: torch.Tensor, rows: torch.Tensor) -> Batch:
-        images, rows = (given.to(self.fabric.device, non_blocking=True) for given in (images, rows))
+        with self.context.clock.part("copy"):
+            images, rows = (given.to(self.fabric.device, non_blocking=True) for given in (images, rows))
         return gather_batch(self.data, images if images.is_floating_point() else self.network.prepare(images), rows)
 
     def update(self, progress: Progress) -> None:
+        context, clock = self.context, self.context.clock
         if self.ranks.count > 1:
-            self.ranks.sum_gradients(self.network, self.context.stop(), any(len(step.rows) for step in self.group))
-        if self.clip_norm:
-            self.fabric.clip_gradients(self.network, self.fabric_optimizer, max_norm=self.clip_norm, error_if_nonfinite=False)
-        self.scheduler.step(progress.updates)
-        self.fabric_optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.ema:
-            self.ema.update(self.network, progress.updates)
+            asked = {"bad": self.watch.fault is not None, "due": self.ranks.leads and context.due()}
+            with clock.part("exchange"):
+                self.ranks.sum_gradients(self.network, context.stop(), any(len(step.rows) for step in self.group), **asked)
+        with clock.part("optimizer"):
+            norm = self.clip_gradients()
+            self.scheduler.step(progress.updates)
+            if self.watch.passes(norm, progress):
+                with lower_rates(self.optimizer, progress.lowered):
+                    self.fabric_optimizer.step()
+                if self.ema:
+                    self.ema.update(self.network, progress.updates)
+            self.optimizer.zero_grad(set_to_none=True)
         progress.updates += 1
+
+    def clip_gradients(self) -> torch.Tensor:
+        """The gradient's norm before that."""
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        if not self.clip_norm:
+            return nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+        if self.mixed:
+            return self.fabric.clip_gradients(self.network, self.fabric_optimizer, None, self.clip_norm, error_if_nonfinite=False)
+        return nn.utils.clip_grad_norm_(weights, self.clip_norm)
 
     def split_batches(self, rows: int, failure: Exception) -> None:
         """After running out of memory: half the micro-batch, twice the accumulation, and the group of batches from its start.
 
         The gradient stays the same, but for what depends on a batch's other rows (batch norm, mix) and for dropout.
         """
-        if min(rows, self.micro_rows) < 2:
-            why = "the device's memory does not hold one training image; lower image.size or take a smaller model."
-            raise RunError(why) from failure
-        if self.context.stage["train"]["sync_batch_norm"]:
-            why = "out of memory: batches whose batch norm is synchronised are not split; lower train.batch_size."
-            raise RunError(why) from failure
-        self.micro_rows = math.ceil(min(rows, self.micro_rows) / 2)
+        self.micro_rows = halve_rows(min(rows, self.micro_rows), self.context, failure)
         self.optimizer.zero_grad(set_to_none=True)
         free_memory()
         sizes = f"micro-batches of {self.micro_rows} (batches of {self.batch_size})"
@@ -269,6 +285,8 @@ class Stage:
         }
 
     def restore(self, states: Mapping[str, Any]) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self.group = []
         self.network.load_state_dict(states["network"])
         if self.ema:
             self.ema.module.load_state_dict(states["ema"])
@@ -277,8 +295,6 @@ class Stage:
         self.fabric.strategy.precision.load_state_dict(states["precision"])
         self.micro_rows = states["micro_rows"]
 
-    def learning_rate(self) -> float:
-        return max(float(group["lr"]) for group in self.optimizer.param_groups)
-
-    def close(self) -> None:
-        self.loader.close()
+    def learning_rate(self, progress: Progress) -> float:
+        with lower_rates(self.optimizer, progress.lowered):
+            return max(float(group["lr"]) for group in self.optimizer.param_groups)

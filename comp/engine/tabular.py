@@ -13,7 +13,8 @@ import pandas as pd
 
 from comp.competition import NUMBER
 from comp.engine.rows import Rows
-from comp.errors import DataError, FormatError
+from comp.errors import DataError
+from comp.formats import read_record
 from comp.project import atomic_write
 
 FORMAT = 1
@@ -145,7 +146,5 @@ def read_encoder(folder: Path) -> TableEncoder | None:
     file = folder / FILE
     if not file.exists():
         return None
-    record = json.loads(file.read_text(encoding="utf-8"))
-    if record["format"] > FORMAT:
-        raise FormatError(f"{file} has format {record['format']}; this comp reads up to {FORMAT}: install a newer one.")
+    record = read_record(file, FORMAT)
     return TableEncoder({name: tuple(values) for name, values in record["numbers"].items()}, record["classes"])

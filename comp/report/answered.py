@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from comp.api import Target
 from comp.predictions import Predictions
@@ -36,9 +37,9 @@ def join_truth(predictions: Predictions, ids: Sequence[str], targets: Mapping[st
         ids: (U,) of the units whose truth is known.
         targets: target name -> (U, ...) encoded truth.
     """
-    place = {unit: position for position, unit in enumerate(ids)}
-    known = np.array([position for position, unit in enumerate(predictions.ids) if unit in place], dtype=np.int64)
-    truth = np.array([place[predictions.ids[position]] for position in known], dtype=np.int64)
+    found = pd.Index(np.asarray(ids, dtype=object)).get_indexer(pd.Index(predictions.ids))
+    known = np.flatnonzero(found >= 0)
+    truth = found[known]
     return [
         Answered(
             target,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from comp import formats
 from comp.pictures import (
     MOST_SHOWN,
     SAMPLES,
@@ -34,7 +34,7 @@ def read_samples(run_folder: Path) -> list[tuple[str, Grid]]:
     files = sorted([*run_folder.glob(f"*/{SAMPLES}"), *run_folder.glob(f"*/*/{SAMPLES}")])
     if not files:
         return []
-    stages = json.loads(files[0].read_text(encoding="utf-8"))["stages"]
+    stages = formats.read_record(files[0], formats.SAMPLES)["stages"]
     grids = {name: tuple(Picture(one["jpeg"], tuple(one["lines"])) for one in stage) for name, stage in stages.items()}
     return [(name, Grid(pictures, len(pictures))) for name, pictures in grids.items()]
 

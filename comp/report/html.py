@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from comp import __version__
 from comp.events import read_events
+from comp.formats import SCORES, read_record
 from comp.pictures import Shown
 from comp.predictions import read_predictions
 from comp.project import atomic_write
@@ -22,6 +22,7 @@ from comp.report.confusion import Confusion, count_confusions
 from comp.report.counts import count_all
 from comp.report.curves import COLOURS, Curve, draw_chart
 from comp.report.grids import read_samples, show_mistakes, show_predicted
+from comp.report.profile import show_profile
 from comp.report.tables import (
     format_duration,
     format_score,
@@ -55,7 +56,7 @@ def write_report(
     """
     records = list(read_events(run_folder / "events.jsonl"))
     file = run_folder / "scores.json"
-    scores = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    scores = read_record(file, SCORES) if file.exists() else {}
     oof = scored_file(run_folder)
     answers = join_truth(read_predictions(oof), ids, targets) if targets and oof.exists() else []
     path = run_folder / "report.html"
@@ -121,6 +122,7 @@ def render_report(
         tested=show_predicted(shown.predicted, shown.look) if shown and shown.predicted else None,
         mistakes=show_mistakes(answers, shown.look) if shown else [],
         pictures=read_reconstructions(run_folder),
+        profile=show_profile(records),
         notices=[
             *(("warning", f"no score for {what}: {why}") for what, why in (scores["undefined"] if scores else {}).items()),
             *unique_notices(records),

@@ -14,6 +14,7 @@ from rich.text import Text
 from comp.events import Event, Notice, RunFinished, RunStarted, Tick
 from comp.report.plain import describe_run, run_lines
 from comp.report.progress import FoldProgress, RunProgress
+from comp.report.streams import let_go
 from comp.report.tables import format_duration, format_score
 
 REFRESH_S = 0.125
@@ -46,8 +47,11 @@ class LiveView:
     def stop(self) -> None:
         """Take the block away and give the cursor back; safe to call twice."""
         live, self._live = self._live, None
-        if live and not self._broken:
-            live.stop()
+        try:
+            if live and not self._broken:
+                live.stop()
+        except OSError:
+            self.give_up()
 
     def __call__(self, event: Event) -> None:
         self.progress.apply(event)
@@ -59,8 +63,12 @@ class LiveView:
                 self.tell(event)
             self.draw()
         except OSError:
-            # The terminal is gone (a dropped connection); the run saves itself and must not be stopped by its view.
-            self._broken = True
+            self.give_up()
+
+    def give_up(self) -> None:
+        """The terminal is gone (a dropped connection); the run saves itself and must not be stopped by its view."""
+        self._broken = True
+        let_go(self.console.file)
 
     def tell(self, event: Event) -> None:
         """What stays above the block."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from types import TracebackType
 from typing import TextIO
 
@@ -19,7 +20,9 @@ from comp.events import (
     StepFinished,
     StoreProgress,
 )
-from comp.report.progress import FoldProgress, RunProgress, headline
+from comp.report.profile import profile_lines
+from comp.report.progress import FoldProgress, RunProgress, experiment_of, headline
+from comp.report.streams import let_go
 from comp.report.tables import format_duration, format_score, format_table, full_headline, member_lines, raw_lines
 
 STORE_LINE_EVERY_S = 5.0
@@ -57,6 +60,7 @@ class PlainView:
         except OSError:
             # The terminal or pipe that started the run is gone; events.jsonl and the report still hold everything.
             self._broken = True
+            let_go(self.stream)
 
     def describe(self, event: Event) -> list[str]:
         match event:
@@ -96,6 +100,8 @@ class PlainView:
             parts.insert(1, f"stage {event.stage}")
         if fold.score is not None:
             parts.append(f"{fold.metric} {format_score(fold.score)} (best {format_score(fold.best)})")
+        if event.skipped:
+            parts.append(f"{event.skipped} updates left out")
         return "  ".join([*parts, f"{event.samples_per_s:,.0f} img/s", format_duration(event.elapsed_s)])
 
 
@@ -132,7 +138,9 @@ def run_lines(progress: RunProgress, finished: RunFinished) -> list[str]:
     idle = folds and all(fold.state == "complete" for fold in folds.values())
     ending = "complete already; nothing was trained" if idle else "complete" if finished.complete else "not complete yet"
     named = any("/" in fold.fold for fold in folds.values())
-    return [*(["", finished.experiment] if named else []), *lines, f"{ending}  {format_duration(finished.elapsed_s)}"]
+    profiled = [asdict(event) for event in progress.profiled if experiment_of(event.fold) in ("", finished.experiment)]
+    last = f"{ending}  {format_duration(finished.elapsed_s)}"
+    return [*(["", finished.experiment] if named else []), *lines, *profile_lines(profiled), last]
 
 
 def describe_end(fold: FoldProgress) -> str:

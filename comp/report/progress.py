@@ -14,6 +14,7 @@ from statistics import fmean
 
 from comp.events import (
     EpochFinished,
+    EpochProfiled,
     Event,
     FoldFinished,
     FoldQueued,
@@ -91,6 +92,7 @@ class RunProgress:
     Attributes:
         runs: experiment -> how it started, and finished: how it ended.
         stores: what images are being read, by what they are.
+        profiled: where the time went, with --profile.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -98,11 +100,13 @@ class RunProgress:
     finished: dict[str, RunFinished] = field(default_factory=dict)
     folds: dict[str, FoldProgress] = field(default_factory=dict)
     stores: dict[str, StoreProgress] = field(default_factory=dict)
+    profiled: list[EpochProfiled] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._handlers: dict[type, Callable] = {
             StepFinished: self._step,
             EpochFinished: self._epoch,
+            EpochProfiled: self.profiled.append,
             PredictionProgress: self._prediction,
             StoreProgress: self._store,
             StageStarted: self._stage,

@@ -12,20 +12,28 @@ import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
+from comp.engine.loader.pace import CORES
 from comp.errors import CompError, RunError, RunInterrupted, WorkspaceError
 from comp.events import Event, to_record
 from comp.orders import Order
 from comp.scale.cluster import throttle
+from comp.scale.room import CPU, Room, look_for_room
 from comp.stopping import hold_signals, ignore_signals
 
 TICKS_PER_S = 8.0
 END_S = 30.0
-CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Look:
+    """An order whose need of memory is to be found out."""
+
+    order: Order
 
 
 class Child:
@@ -35,22 +43,36 @@ class Child:
         device: the number of a GPU among those that are visible here, or `cpu`.
         order: what it is at; None: nothing.
         ready: whether it has said that its device is there.
+        looking: the order whose need of memory it is finding out.
+        rooms: what it has found; `blind`: why it could not.
     """
 
-    def __init__(self, device: str, threads: int) -> None:
-        self.device, self.threads = device, threads
+    def __init__(self, device: str, threads: int, cores: int) -> None:
+        self.device = device
         self.order: Order | None = None
         self.ready = False
+        self.looking: Order | None = None
+        self.rooms: list[Room] = []
+        self.blind = ""
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=work_off, args=(theirs, device), name=f"comp {device}")
-        with environment(describe_place(device, threads)), hold_signals():
+        with environment({**describe_place(device, threads), CORES: str(cores)}), hold_signals():
             self.process.start()
         theirs.close()  # so that the pipe ends where the child does
 
     def give(self, order: Order) -> None:
         self.order = order
         self.send({"say": "train", "order": asdict(order)})
+
+    def look(self, order: Order) -> None:
+        """Have it find out how much memory the order's fold takes."""
+        self.looking = order
+        self.send({"say": "look", "order": asdict(order)})
+
+    def share_cores(self, cores: int) -> None:
+        """From now on so many are its own."""
+        self.send({"say": "cores", "cores": cores})
 
     def stop(self) -> None:
         """Ask it to save and to end what it is at."""
@@ -130,16 +152,16 @@ def work_off(pipe: Connection, device: str) -> None:
     """Carry out orders until the parent has no more, or is gone."""
     ignore_signals()
     multiprocessing.set_start_method(None, force=True)  # loader workers start as the platform's own do, not as this process did
-    orders: SimpleQueue[Order | None] = SimpleQueue()
+    orders: SimpleQueue[Order | Look | None] = SimpleQueue()
     stopped = threading.Event()
     threading.Thread(target=listen, args=(pipe, orders, stopped), daemon=True).start()
     say = Say(pipe)
     say({"say": "ready", "missing": find_missing(device)})
     while (order := orders.get()) is not None:
-        say(carry(order, say, stopped))
+        say(look(order.order, say, stopped) if isinstance(order, Look) else carry(order, say, stopped))
 
 
-def listen(pipe: Connection, orders: SimpleQueue[Order | None], stopped: threading.Event) -> None:
+def listen(pipe: Connection, orders: SimpleQueue[Order | Look | None], stopped: threading.Event) -> None:
     """Take what the parent says, while the process trains."""
     while True:
         try:
@@ -150,8 +172,11 @@ def listen(pipe: Connection, orders: SimpleQueue[Order | None], stopped: threadi
             return
         if message["say"] == "stop":
             stopped.set()
+        elif message["say"] == "cores":
+            os.environ[CORES] = str(message["cores"])
         else:
-            orders.put(Order(**message["order"]))
+            order = Order(**message["order"])
+            orders.put(Look(order) if message["say"] == "look" else order)
 
 
 class Say:
@@ -178,6 +203,19 @@ def find_missing(device: str) -> str:
     return (
         "" if device_kind() == "cuda" else f"--gpus {device}: there is no such GPU on this machine (`nvidia-smi -L` lists them)."
     )
+
+
+def look(order: Order, say: Say, stopped: threading.Event) -> dict[str, Any]:
+    """Find out what memory the order's fold takes. What goes wrong is said; the fold, if it is trained, will meet it again."""
+
+    def tell(event: Event) -> None:
+        say({"say": "event", "event": to_record(event)})
+
+    try:
+        return {"say": "room", "room": asdict(look_for_room(order, throttle(tell, TICKS_PER_S), stopped.is_set))}
+    except Exception as error:
+        why = str(error) if isinstance(error, CompError) else f"{type(error).__name__}: {error}"
+        return {"say": "room", "room": None, "why": why}
 
 
 def carry(order: Order, say: Say, stopped: threading.Event) -> dict[str, Any]:

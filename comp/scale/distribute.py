@@ -135,7 +135,8 @@ def work_out_need(plan: RunPlan, cluster: Cluster, emit: Emit, what: str = "fold
     train = plan.manifest.values["train"]
     processes = train["devices"] if what == "fold" else 1
     threads = 1 if train["threads"] == "auto" else train["threads"]
-    need = Need(processes * threads, processes * int(cluster.gpus >= 1), threads)
+    cores = min((int(node.cpus / node.gpus) for node in cluster.nodes if node.gpus), default=threads)
+    need = Need(processes * threads, processes * int(cluster.gpus >= 1), threads, max(1, processes * cores))
     cluster.demand(need.cpu, need.gpu, f"a {what} of {plan.manifest.name}")
     if train["threads"] == "auto" and not need.gpu:
         emit(Notice(f"train.threads: auto is 1 thread for each {what} here, for the 1 CPU that it gets of the cluster"))

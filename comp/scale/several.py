@@ -14,18 +14,27 @@ from comp.manifest import load_manifest
 from comp.project import Project
 from comp.run import Wishes, run_experiment
 from comp.scale.relay import label
+from comp.scale.room import PerGpu
 from comp.scale.side_by_side import run_side_by_side
 from comp.stopping import Stop
 from comp.train import Train
 
 
 def run_several(
-    project: Project, names: Sequence[str], devices: Sequence[str] = (), *, train: Train | None = None, emit: Emit, **wishes: Any
+    project: Project,
+    names: Sequence[str],
+    devices: Sequence[str] = (),
+    *,
+    per_gpu: PerGpu = None,
+    train: Train | None = None,
+    emit: Emit,
+    **wishes: Any,
 ) -> dict[str, RunResult]:
     """Run these experiments. One that fails does not keep the others from their turn; where time is up, some have no result.
 
     Args:
         devices: numbers of GPUs, and `cpu`: that folds are trained on side by side; none: one fold after another.
+        per_gpu: how many on each GPU at a time; `auto`: as many as its memory holds; None: one.
         train: who trains the folds of each, where that is not this machine's business.
         wishes: those of comp.run.Wishes.
 
@@ -41,7 +50,7 @@ def run_several(
     if not devices and len(names) == 1:
         return {names[0]: run_experiment(project, names[0], train=train, emit=emit, **wishes)}
     if devices:
-        outcomes = run_side_by_side(project, names, devices, Wishes(**wishes), emit)
+        outcomes = run_side_by_side(project, names, devices, Wishes(**wishes), emit, per_gpu)
     else:
         outcomes = run_in_turn(project, names, train, emit, wishes)
     raise_failures(outcomes, names)

@@ -21,9 +21,10 @@ from comp.engine.rows import Rows, make_rows
 from comp.errors import RunInterrupted, WorkspaceError
 from comp.events import Emit, Event, Notice, PredictionProgress
 from comp.finished import plan_restored
-from comp.predict import Gather, Predicted, Restored, make_raw, open_restored
+from comp.predict import Gather, make_raw
 from comp.predictions import Raw
 from comp.project import Project
+from comp.restored import Predicted, Restored, open_restored
 from comp.scale.cluster import Cluster, connect
 from comp.scale.distribute import work_out_need
 from comp.scale.tasks import Need, give_out
@@ -112,7 +113,7 @@ def predict_shard(shard: Shard, emit: Emit, stop: Callable[[], bool]) -> Outputs
     restored = open_restored(plan, partial(ask_to_stop, stop))
     store = ImageStore(Path(shard.store), StoreForm(*shard.form), shard.places, {})
     rows = make_rows(shard.table, store, None, columns=plan.competition.tables.columns)
-    return [[tuple(seed) for seed in restored.predict(fold, rows, restored.views, "test")] for fold in shard.folds]
+    return [[tuple(seed) for seed in seeds] for seeds in restored.predict(shard.folds, rows, restored.views, "test")]
 
 
 def say_nothing(event: Event) -> None:
@@ -151,17 +152,17 @@ def open_shards(address: str | None, emit: Emit) -> Iterator[Gather]:
         CompError, WorkspaceError: as comp.scale.cluster.connect.
     """
     with connect(address, emit) as cluster:
-        yield partial(gather_on, cluster, emit)
+        yield partial(gather_on, cluster)
 
 
-def gather_on(cluster: Cluster, emit: Emit, restored: Restored, rows: Rows) -> Iterator[Raw]:
+def gather_on(cluster: Cluster, restored: Restored, rows: Rows) -> Iterator[Raw]:
     """Every fold's outputs, once all shards are predicted.
 
     Raises:
         RunInterrupted: a stop was asked for.
         CompError: as comp.scale.tasks.give_out, and predict_shard.
     """
-    plan = restored.plan
+    plan, emit = restored.plan, restored.emit
     need = work_out_need(plan, cluster, emit, "shard")
     shards = cut_shards(restored, rows, SHARDS_PER_PLACE * count_places(cluster, need))
     emit(Notice(f"{len(rows)} test rows are predicted in {len(shards)} shards"))

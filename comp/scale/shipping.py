@@ -60,6 +60,7 @@ class Shipment:
         goods: a file's place in the workspace that is opened on a node -> what it holds.
         stores: train, test -> the image store's folder in that workspace.
         storage: the URI where folds are kept meanwhile; None: the machine of the run.
+        profile: whether folds measure where their time goes.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Shipment:
     goods: Mapping[str, Content]
     stores: Mapping[str, str]
     storage: str | None = None
+    profile: bool = False
 
     @property
     def folder(self) -> Path:
@@ -131,7 +133,8 @@ def pack(plan: RunPlan, stores: Mapping[str, ImageStore], folder: Path, storage:
     goods = {place: describe_file(path) for place, path in files.items()}
     facts = {**{name: getattr(tables, name) for name in TABLE_FACTS}, "facts": dict(tables.facts)}
     dtypes = {what: {name: str(dtype) for name, dtype in frame.dtypes.items()} for what, frame in frames.items()}
-    shipment = Shipment(plan.manifest.name, run.digest, plan.place, run.state, facts, dtypes, goods, places, storage)
+    wishes = {"storage": storage, "profile": plan.profile}
+    shipment = Shipment(plan.manifest.name, run.digest, plan.place, run.state, facts, dtypes, goods, places, **wishes)
     return shipment, {goods[place].sha256: str(path) for place, path in files.items()}
 
 
@@ -272,4 +275,5 @@ def open_shipment(shipment: Shipment, root: Path, goods: Path) -> RunPlan:
     tables = Tables(train=frames["train"], test=frames.get("test"), sample=None, files=(), root=root, **shipment.facts)
     competition = Competition(root, tables, read_task(run), root.name)
     stores = {what: root / place for what, place in shipment.stores.items()}
-    return RunPlan(project, manifest, competition, read_run_folds(run), run, shipment.place, stores=stores)
+    folds, more = read_run_folds(run), {"stores": stores, "profile": shipment.profile}
+    return RunPlan(project, manifest, competition, folds, run, shipment.place, **more)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import Any
 
+from comp.engine.loader.pace import count_cores
 from comp.errors import CompError, RunError, RunInterrupted, WorkspaceError
 from comp.events import Emit, Notice, RunStopped, from_record
 from comp.given import RunResult
@@ -16,26 +17,31 @@ from comp.manifest import load_manifest
 from comp.orders import make_order
 from comp.project import Project
 from comp.run import Wishes, begin_run, open_readers, say_over
-from comp.scale.crew import CPU, Child, count_threads
+from comp.scale.crew import Child, count_threads
 from comp.scale.queued import Queued
 from comp.scale.relay import label, start_once
+from comp.scale.room import CPU, PerGpu, Room, describe_room, find_crowded, limit_places, merge_rooms, spread_places
 from comp.stopping import Stop, catch_stop
 
 LOOK_EVERY_S = 0.25
 
 
 def run_side_by_side(
-    project: Project, names: Sequence[str], devices: Sequence[str], wished: Wishes, emit: Emit
+    project: Project, names: Sequence[str], devices: Sequence[str], wished: Wishes, emit: Emit, per_gpu: PerGpu = None
 ) -> dict[str, RunResult | Exception]:
     """Train the folds of these experiments, one at a time on each device, and merge each experiment when its folds are done.
 
     Returns how each ended: what one failed of does not keep the others from their turn.
 
+    Args:
+        per_gpu: how many at a time on each GPU, where that is more than one; `auto`: as many as its memory holds.
+
     Raises:
         ManifestError, WorkspaceError: of any of them; nothing was run.
         RunInterrupted: Ctrl-C or a scheduler's signal; everything is saved.
     """
-    wished = replace(wished, options=(*wished.options, f"--gpus {','.join(devices)}"))
+    options = [f"--gpus {','.join(devices)}", *([f"--per-gpu {per_gpu}"] if per_gpu else [])]
+    wished = replace(wished, options=(*wished.options, *options))
     views = {name: label(emit, name) if len(names) > 1 else emit for name in names}
     for name in names:
         check_training(project, name, devices, wished)
@@ -51,9 +57,8 @@ def run_side_by_side(
             for name, one in begun.items()
         ]
         stop = stack.enter_context(catch_stop(wished.deadline))
-        queue = Queue(experiments, devices, stop, wished)
-        emit(Notice(queue.describe()))
-        queue.work()
+        queue = Queue(experiments, stop, wished, emit)
+        queue.work(devices, per_gpu)
         end_unfinished(experiments, time.monotonic() - queue.started, wished, stop, emit)
     return {experiment.name: experiment.outcome for experiment in experiments if experiment.outcome}
 
@@ -74,33 +79,32 @@ def check_training(project: Project, name: str, devices: Sequence[str], wished: 
 class Queue:
     """Hands folds to children, and hears from them."""
 
-    def __init__(self, experiments: Sequence[Queued], devices: Sequence[str], stop: Stop, wished: Wishes) -> None:
-        self.experiments, self.stop, self.wished = experiments, stop, wished
+    def __init__(self, experiments: Sequence[Queued], stop: Stop, wished: Wishes, emit: Emit) -> None:
+        self.experiments, self.stop, self.wished, self.emit = experiments, stop, wished, emit
         self.started = time.monotonic()
         self.told_to_stop = False
         self.by_name = {experiment.name: experiment for experiment in experiments}
-        self.threads = count_threads(devices)
-        self.devices = devices
+        self.threads, self.cores = 1, 1
         self.children: list[Child] = []
 
-    def describe(self) -> str:
+    def describe(self, devices: Sequence[str]) -> str:
         """What is about to be trained on what."""
-        places = [name_device(device) for device in dict.fromkeys(self.devices)]
-        each = f" ({self.threads} {'thread' if self.threads == 1 else 'threads'} each)" if CPU in self.devices else ""
-        count = "one fold" if len(self.devices) == 1 else f"{len(self.devices)} folds"
+        places = [name_device(device) for device in dict.fromkeys(devices)]
+        each = f" ({self.threads} {'thread' if self.threads == 1 else 'threads'} each)" if CPU in devices else ""
+        count = "one fold" if len(devices) == 1 else f"{len(devices)} folds"
         return f"{count} at a time on {' and '.join(places)}{each}"
 
-    def work(self) -> None:
+    def work(self, devices: Sequence[str], per_gpu: PerGpu) -> None:
         """Until every fold is done, or a stop was asked for and all have saved."""
         for experiment in self.experiments:
             experiment.skip_complete()
         self.conclude()
         folds = sum(len(experiment.waiting) for experiment in self.experiments)
-        devices = self.devices[:folds]
         for experiment in self.experiments:
             experiment.queue()
+        self.threads = count_threads(devices)  # however many folds are left: other numbers of threads give other last bits
         try:
-            self.children = [Child(device, self.threads) for device in devices]
+            self.open_children(spread_places(devices, per_gpu, folds), per_gpu == "auto")
             while self.is_busy():
                 if self.stop() and not self.told_to_stop:
                     self.told_to_stop = True
@@ -119,6 +123,46 @@ class Queue:
                 child.pipe.close()
             for child in self.children:
                 child.close()
+
+    def open_children(self, places: Sequence[str], as_many: bool) -> None:
+        """One for each place, but for those whose GPU has no memory for so many folds."""
+        self.cores = count_cores(max(1, len(places)))
+        if crowded := find_crowded(places):
+            self.children = [Child(device, self.threads, self.cores) for device in crowded]
+            places = self.find_room(places, as_many)
+            self.cores = count_cores(len(places))
+            for child in self.children:
+                child.share_cores(self.cores)
+        if places:
+            self.emit(Notice(self.describe(places)))
+        further = list(places)
+        for child in self.children:
+            further.remove(child.device)
+        self.children += [Child(device, self.threads, self.cores) for device in further]
+
+    def find_room(self, places: Sequence[str], as_many: bool) -> list[str]:
+        """The places that there is memory for, as the children, one on each GPU that several share, find out.
+
+        Args:
+            as_many: nobody asked for so many; there are just as many folds.
+        """
+        for experiment in self.experiments:
+            for child in self.children if experiment.waiting else ():
+                child.look(make_order(experiment.plan, experiment.waiting[0]))
+            while any(child.looking for child in self.children) and not self.stop():
+                self.hear()
+        seen = [child for child in self.children if child.rooms and not child.blind]
+        rooms = {child.device: merge_rooms(child.rooms) for child in seen}
+        kept = limit_places(places, rooms)
+        for child in self.children:
+            asked, there = places.count(child.device), kept.count(child.device)
+            if child in seen:
+                text = describe_room(child.device, rooms[child.device], there if as_many else asked, there)
+                self.emit(Notice(text, "warning" if there < asked and not as_many else "info"))
+            elif not self.stop():
+                text = f"GPU {child.device}: one fold at once there; what memory it takes cannot be known before: {child.blind}"
+                self.emit(Notice(text, "warning"))
+        return kept
 
     def is_busy(self) -> bool:
         return any(one.running or (one.waiting and not self.stop()) for one in self.experiments)
@@ -148,15 +192,26 @@ class Queue:
                 if message["missing"]:
                     raise WorkspaceError(message["missing"])
                 child.ready = True
+            elif message["say"] == "room":
+                self.note_room(child, message)
             else:
-                assert child.order
-                experiment = self.by_name[child.order.name]
+                order = child.order or child.looking
+                assert order
+                experiment = self.by_name[order.name]
                 if message["say"] == "event":
                     experiment.tell(from_record(message["event"]))
                 else:
                     experiment.running.remove(child.order.fold)
                     self.note_end(experiment, child.order.fold, message)
                     child.order = None
+
+    def note_room(self, child: Child, message: Mapping[str, Any]) -> None:
+        """What memory a fold takes there, or why nobody can say."""
+        child.looking = None
+        if message["room"]:
+            child.rooms.append(Room(**message["room"]))
+        else:
+            child.blind = message["why"]
 
     def note_end(self, experiment: Queued, fold: str, message: Mapping[str, Any]) -> None:
         """How an order ended."""
@@ -177,7 +232,8 @@ class Queue:
         child.close()
         if not child.ready:
             raise RunError(f"{how} before it began.")
-        self.children[number] = Child(child.device, self.threads)
+        new = self.children[number] = Child(child.device, self.threads, self.cores)
+        new.rooms, new.blind = child.rooms, "the process that tried died" if child.looking else child.blind
         if child.order is None:
             return
         experiment, fold = self.by_name[child.order.name], child.order.fold

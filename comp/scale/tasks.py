@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import comp.errors
+from comp.engine.loader.pace import CORES
 from comp.errors import CompError, RunError, RunInterrupted, WorkspaceError
 from comp.events import Emit, Notice, from_record, to_record
 from comp.scale.cluster import Cluster, get_apart, import_ray, look_around, throttle
@@ -29,11 +30,12 @@ Work = Callable[[Any, Emit, Callable[[], bool]], Any]
 
 @dataclass(frozen=True)
 class Need:
-    """What a task asks Ray for. `threads`: of each of its processes, on a CPU."""
+    """What a task asks Ray for. `threads`: of each of its processes, on a CPU; `cores`: those that its loader may use."""
 
     cpu: float = 1
     gpu: float = 0
     threads: int = 1
+    cores: int = 1
 
 
 def give_out(
@@ -200,6 +202,7 @@ class Teller:
 def perform(work: Work, order: Any, name: str, post: Any, need: Need) -> dict[str, Any]:
     """One order, in a process of Ray's. {result}, or what remake_error takes."""
     os.environ["OMP_NUM_THREADS"] = str(need.threads)  # whatever was set where the node was started
+    os.environ[CORES] = str(need.cores)
     host, teller = socket.gethostname(), Teller(post)
     teller.put({"event": "begun", "name": name, "host": host, "process": os.getpid()})
     try:

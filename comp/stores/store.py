@@ -24,6 +24,7 @@ from comp.errors import ImageError, WorkspaceError
 from comp.images import list_bad, list_sources, read_own
 from comp.steps import NO_STEPS, Steps
 from comp.stores.cache import hold, make_room, room_lock, show_bytes
+from comp.stores.growing import Growth
 from comp.stores.store_build import (
     FORMAT,
     Found,
@@ -57,6 +58,7 @@ def open_store(
     steps: Steps = NO_STEPS,
     notice: Callable[[str], None] | None = None,
     by: str = "",
+    growth: Growth | None = None,
 ) -> ImageStore:
     """The store of these images, from the cache or built now by a pool of threads; the images unstored, where it has no room.
 
@@ -73,18 +75,19 @@ def open_store(
         notice: called with a sentence when another process is building the same store and this one waits, and when there is no
             room for the store, or for a better one.
         by: who opens it, for the eye, as in `exp001 train`.
+        growth: told what is written while it is built.
 
     Raises:
         ImageError: images that cannot be read, all of them at once, or none that can.
         WorkspaceError: the cache cannot be written.
     """
     form = StoreForm(size, fit, channels)
-    names, rows = _number(refs)
+    names, rows = number_refs(refs)
     source = Source(root, form, read, steps)
     folder = cache / _work_out_key(names, source)
     workers = workers or os.cpu_count() or 1
     with lock_build(folder, notice):
-        bad, unstored = _find_or_make(folder, names, source, progress, workers, notice)
+        bad, unstored = _find_or_make(folder, names, source, progress, workers, notice, growth)
         held = hold(folder, by)
     if bad and (on_bad == "error" or len(bad) == len(names)):
         raise ImageError(f"{list_bad(bad, len(names))}\nMend or remove them" + _WAYS_OUT * (len(bad) < len(names)) + ".")
@@ -96,6 +99,8 @@ def open_store(
         if notice:
             notice(_describe_unstored(len(names), form, why, found))
     images.held = held
+    if images.stored:
+        images.pixels  # noqa: B018  mapped now, they stay readable though somebody removes the store
     return images
 
 
@@ -111,11 +116,11 @@ def open_kept(folder: Path, refs: Sequence[str], form: StoreForm) -> ImageStore:
     bad = read_record(folder)
     if bad is None:
         raise WorkspaceError(f"the image store {folder} is not whole; start the command again.")
-    names, rows = _number(refs)
+    names, rows = number_refs(refs)
     return ImageStore(folder, form, rows, place_bad(names, rows, bad))
 
 
-def _number(refs: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def number_refs(refs: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """The references, each once, and (N,) int64 the place among them of each that is given."""
     names = list(dict.fromkeys(refs))
     index = {ref: row for row, ref in enumerate(names)}
@@ -129,6 +134,7 @@ def _find_or_make(
     progress: Progress | None,
     workers: int,
     notice: Callable[[str], None] | None,
+    growth: Growth | None,
 ) -> tuple[dict[str, str], tuple[str, Found] | None]:
     """The bad images, and, where there is no room for a store, why not and what is known of the images."""
     bad = read_record(folder)
@@ -143,7 +149,7 @@ def _find_or_make(
             return bad, None
         found = _look_once(folder, names, source, progress, workers)
         return found.bad, (why, found)
-    return build_store(folder, names, source, progress, workers), None
+    return build_store(folder, names, source, progress, workers, growth), None
 
 
 def _look_once(folder: Path, names: Sequence[str], source: Source, progress: Progress | None, workers: int) -> Found:

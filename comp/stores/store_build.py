@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -29,6 +29,9 @@ from comp.images import bare_reason
 from comp.project import atomic_write
 from comp.stores.cache import RECORD, UNFINISHED, USED, lock_of, make_room, room_lock, sweep
 from comp.stores.store_source import Source, StoreForm
+
+if TYPE_CHECKING:
+    from comp.stores.growing import Growth
 
 FORMAT = 2
 PIXELS = "pixels.u8"
@@ -57,7 +60,7 @@ def read_record(folder: Path) -> dict[str, str] | None:
     try:
         record = _read_json(folder)
         return record["bad"] if (folder / PIXELS).stat().st_size == record["bytes"] else None
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -66,7 +69,7 @@ def read_found(folder: Path) -> Found | None:
     try:
         record = _read_json(folder)
         return Found(record["bad"], tuple(record["mean"]), record["decode_s"]) if record["unstored"] else None
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -124,15 +127,24 @@ def reserve_store(folder: Path, names: Sequence[str], form: StoreForm) -> str:
     return ""
 
 
-def build_store(folder: Path, names: Sequence[str], source: Source, progress: Progress | None, workers: int) -> dict[str, str]:
+def build_store(
+    folder: Path,
+    names: Sequence[str],
+    source: Source,
+    progress: Progress | None,
+    workers: int,
+    growth: Growth | None = None,
+) -> dict[str, str]:
     """Make the store of these references, in their order, in the room that was reserved. Returns the bad ones and why.
+
+    `growth` is kept up to date.
 
     Raises:
         WorkspaceError: the disk is full after all, or the cache cannot be written.
     """
     unfinished = folder.with_name(f"{folder.name}{UNFINISHED}")
     try:
-        bad = _write_pixels(unfinished / PIXELS, names, source, progress, workers)
+        bad = _write_pixels(unfinished / PIXELS, names, source, progress, workers, growth)
         _write_record(unfinished, names, source.form, {"bytes": len(names) * source.form.bytes, "bad": bad})
         with suppress(FileNotFoundError):
             os.replace(folder / USED, unfinished / USED)  # whoever has the old store open holds the new one
@@ -176,12 +188,22 @@ def _write_record(folder: Path, names: Sequence[str], form: StoreForm, facts: di
     atomic_write(folder / RECORD, json.dumps(record, ensure_ascii=False, indent=1))
 
 
-def _write_pixels(path: Path, names: Sequence[str], source: Source, progress: Progress | None, workers: int) -> dict[str, str]:
+def _write_pixels(
+    path: Path, names: Sequence[str], source: Source, progress: Progress | None, workers: int, growth: Growth | None
+) -> dict[str, str]:
     """Writes with pwrite and not through a map, so that memory stays flat and a full disk is an error, not a SIGBUS."""
     each = source.form.bytes
     with open(path, "r+b") as file:
         descriptor = file.fileno()
-        bad = _read_all(names, source, lambda row, image: _write_row(descriptor, image.data, row * each), progress, workers)
+        if growth:
+            growth.begin(path, source.form)
+
+        def write(row: int, image: np.ndarray) -> None:
+            _write_row(descriptor, image.data, row * each)
+            if growth:
+                growth.written[row] = True
+
+        bad = _read_all(names, source, write, progress, workers)
         if bad:
             _fill_with_mean(descriptor, names, bad, source.form)
         file.flush()

@@ -23,9 +23,11 @@ class ImageStore:
         rows: (N,) int64, the stored row of each reference; equal references share one.
         bad: position -> why that image cannot be read; such a position holds the mean colour of the readable images.
         held: what keeps the store from being removed (comp.stores.cache.hold).
+        threads: that read images at a time.
     """
 
     stored = True
+    threads = 1
 
     def __init__(self, folder: Path, form: StoreForm, rows: np.ndarray, bad: dict[int, str]) -> None:
         self.folder, self.form, self.rows, self.bad = folder, form, rows, bad

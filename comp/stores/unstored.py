@@ -50,7 +50,7 @@ class UnstoredImages(ImageStore):
     def __init__(self, folder: Path, source: Source, names: Sequence[str], rows: np.ndarray, found: Found, threads: int) -> None:
         super().__init__(folder, source.form, rows, place_bad(names, rows, found.bad))
         self.names, self.found = names, found
-        self._source, self._threads, self._process = source, threads, os.getpid()
+        self._source, self.threads, self._process = source, threads, os.getpid()
         self._pool: ThreadPoolExecutor | None = None
 
     def take(self, positions: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ class UnstoredImages(ImageStore):
         """
         rows = self.rows[positions].tolist()
         pool = self._open_pool()
-        return map(self._read, rows) if pool is None else read_ahead(self._read, rows, pool, _DEPTH * self._threads)
+        return map(self._read, rows) if pool is None else read_ahead(self._read, rows, pool, _DEPTH * self.threads)
 
     def _read(self, row: int) -> np.ndarray:
         ref = self.names[row]
@@ -88,11 +88,11 @@ class UnstoredImages(ImageStore):
         """None in another process than the one that opened it, or where one thread is all."""
         if os.getpid() != self._process:
             self._settle_elsewhere()
-        if self._threads == 1:
+        if self.threads == 1:
             return None
         if self._pool is None:
             cv2.setNumThreads(1)  # the parallelism is over images
-            self._pool = ThreadPoolExecutor(self._threads)
+            self._pool = ThreadPoolExecutor(self.threads)
         return self._pool
 
     def _settle_elsewhere(self) -> None:
@@ -101,10 +101,10 @@ class UnstoredImages(ImageStore):
             self._source = pickle.loads(pickle.dumps(self._source))
         except (pickle.PicklingError, AttributeError, TypeError):
             pass  # a reader of the user's own that cannot be copied is used as it was inherited
-        self._threads, self._pool, self._process = 1, None, os.getpid()
+        self.threads, self._pool, self._process = 1, None, os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_pool": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _threads=1, _process=os.getpid())
+        self.__dict__.update(state, threads=1, _process=os.getpid())

@@ -23,7 +23,7 @@ def mean(task: Task, members: Mapping[str, Task], /, *, weights: dict[str, float
 
     Example: {use: mean, members: [exp001, exp002], weights: {exp001: 2.0, exp002: 1.0}}
     """
-    return Mean("mean", members, weights, lambda parts, shares: mix(parts, shares))
+    return Mean("mean", members, weights, lambda parts, shares: mix(parts, shares, lambda values: values))
 
 
 @plugin("blend")
@@ -44,14 +44,14 @@ def geometric(task: Task, members: Mapping[str, Task], /, *, weights: dict[str, 
     refuse_numbers("geometric", task)
 
     def multiply(parts: Mapping[str, np.ndarray], shares: Mapping[str, float]) -> np.ndarray:
-        there = np.exp(mix({name: np.log(np.clip(values, SMALLEST, 1)) for name, values in parts.items()}, shares))
+        there = np.exp(mix(parts, shares, lambda values: np.log(np.clip(values, SMALLEST, 1))))
         for target in task.targets:
             columns = task.slices[target.name]
             if target.link == "softmax":
                 there[:, columns] /= there[:, columns].sum(axis=1, keepdims=True)
             else:
-                absent = {name: np.log(np.clip(1 - values[:, columns], SMALLEST, 1)) for name, values in parts.items()}
-                there[:, columns] /= there[:, columns] + np.exp(mix(absent, shares))
+                absent = mix(parts, shares, lambda values, of=columns: np.log(np.clip(1 - values[:, of], SMALLEST, 1)))
+                there[:, columns] /= there[:, columns] + np.exp(absent)
         return there
 
     return Mean("geometric", members, weights, multiply)
@@ -75,7 +75,7 @@ def rank(task: Task, members: Mapping[str, Task], /, *, weights: dict[str, float
     refuse_numbers("rank", task)
 
     def rank_rows(parts: Mapping[str, np.ndarray], shares: Mapping[str, float]) -> np.ndarray:
-        return mix({name: rank_columns(values) for name, values in parts.items()}, shares)
+        return mix(parts, shares, rank_columns)
 
     return Mean("rank", members, weights, rank_rows)
 
@@ -86,9 +86,12 @@ def refuse_numbers(use: str, task: Task) -> None:
         raise PluginError(f"blend {use} wants probabilities; {numbers[0]!r} is a number: use mean or weighted")
 
 
-def mix(parts: Mapping[str, np.ndarray], shares: Mapping[str, float]) -> np.ndarray:
-    """Weighted sum of (N, outputs) arrays."""
-    return np.sum([values * shares[name] for name, values in parts.items()], axis=0, dtype=np.float64)
+def mix(parts: Mapping[str, np.ndarray], shares: Mapping[str, float], change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Weighted sum of what `change` makes of each (N, outputs) array; one is looked at at a time."""
+    total = np.zeros(())
+    for name in parts:
+        total = total + change(parts[name]) * shares[name]
+    return total
 
 
 def rank_columns(values: np.ndarray) -> np.ndarray:

@@ -17,6 +17,8 @@ import numpy as np
 from comp.api import DataError, ImageError
 
 LARGEST_BYTES = 2**31
+BOMB_RATIO = 100
+"""Of what unpacks to more than that; images do not shrink so far."""
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z", b"Rar!": "rar"}
 
 
@@ -41,8 +43,8 @@ def open_holder(path: Path) -> Holder:
             return ZipOfImages(path)
         if head[257:262] == b"ustar":
             return TarOfImages(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    except Exception as error:  # zipfile, tarfile and numpy raise whatever they meet in a damaged file
+        raise DataError(f"{path} cannot be read: {error or type(error).__name__}") from error
     kind = next((kind for magic, kind in COMPRESSED.items() if head.startswith(magic)), None)
     if kind:
         raise DataError(f"{path.name} is compressed ({kind}), so that its images cannot be read in place; unpack it first")
@@ -61,7 +63,7 @@ class ZipOfImages:
 
     def __init__(self, path: Path) -> None:
         self.file = zipfile.ZipFile(path)
-        self.members = {info.filename: info for info in self.file.infolist() if not info.is_dir() and is_safe(info.filename)}
+        self.members = {info.filename: info for info in self.file.infolist() if is_safe(info.filename) and not info.is_dir()}
         self.names = sorted(self.members)
 
     def read(self, name: str) -> bytes:
@@ -120,7 +122,10 @@ class ArraysByName:
 
     def __init__(self, path: Path) -> None:
         self.arrays = np.load(path, allow_pickle=False)
+        if not isinstance(self.arrays, np.lib.npyio.NpzFile):
+            raise ValueError("it is no zip of arrays")
         self.names = sorted(self.arrays.files)
+        demand_no_bomb(self.arrays.zip)
         self.whole: ArrayOfImages | None = None
         if len(self.names) == 1 and (only := self.arrays[self.names[0]]).ndim >= 3:
             self.whole = ArrayOfImages(only)
@@ -128,3 +133,10 @@ class ArraysByName:
 
     def read(self, name: str) -> np.ndarray:
         return self.whole.read(name) if self.whole else self.arrays[name]
+
+
+def demand_no_bomb(file: zipfile.ZipFile) -> None:
+    """Raises: ValueError: a few bytes of it unpack to gigabytes."""
+    for info in file.infolist():
+        if info.file_size > max(LARGEST_BYTES, BOMB_RATIO * info.compress_size):
+            raise ValueError(f"{info.filename} is {info.compress_size:,} bytes that would take {info.file_size / 2**30:.0f} GB")

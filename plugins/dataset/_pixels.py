@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from comp.api import DataError, ImageError
 
 LOW_PERCENT, HIGH_PERCENT = 0.5, 99.5
 SAMPLE = 64
+LARGEST_VALUES = 3 * 10**9
 DEEP_SUFFIXES = (".png", ".tif", ".tiff")
 ARRAY_SUFFIXES = (".npy", ".npz")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -135,6 +137,9 @@ def read_dicom(data: bytes, window: tuple[float, float] | str) -> np.ndarray:
     except ImportError:
         raise ImageError("DICOM is read by pydicom, which is not installed: pip install 'comp-kit[dicom]'") from None
     file = pydicom.dcmread(io.BytesIO(data), force=True)
+    values = math.prod(int(getattr(file, name, 1) or 1) for name in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"))
+    if values > LARGEST_VALUES:
+        raise ImageError(f"says that it holds {values:,} values; more than {LARGEST_VALUES:,} are not decoded")
     try:
         pixels = file.pixel_array
     except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:

@@ -6,6 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from comp.api import ARRAYS, PICTURES, DataError
@@ -13,6 +14,8 @@ from comp.api import ARRAYS, PICTURES, DataError
 from ._archives import ArrayOfImages, Holder, open_holder
 
 KNOWN_SUFFIXES = PICTURES | ARRAYS
+MARKS = re.compile(r"\.\.|^/|[\\:\0]")
+"""What a path that leads out of its folder has."""
 
 
 class Places:
@@ -123,10 +126,15 @@ class FileIndex:
             paths = [path for path in paths if path.lower().endswith(dotted.lower())]
         self.paths = dict.fromkeys(paths)
         self.prefix, self.numbered, self.top = prefix, numbered, find_top(paths)
-        self._short: dict[str, str] = {}
-        for path in paths:
+
+    @cached_property
+    def _short(self) -> dict[str, str]:
+        """What else each path may be called -> the path, or SEVERAL. Made where a path itself is not what is sought."""
+        found: dict[str, str] = {}
+        for path in self.paths:
             for key in self._shorten(path) - {path}:
-                self._short[key] = self.SEVERAL if key in self._short else path
+                found[key] = self.SEVERAL if key in found else path
+        return found
 
     def _shorten(self, path: str) -> set[str]:
         """What else a path may be called."""
@@ -191,6 +199,8 @@ def place_inside(folder: Path, relative: str, key: str) -> Path:
 
 
 def leads_outside(path: str) -> bool:
+    if MARKS.search(path) is None:
+        return False  # a plain name, or folders and a name; of a million, taking each apart takes a minute
     posix, windows = PurePosixPath(path), PureWindowsPath(path)
     return "\0" in path or posix.is_absolute() or bool(windows.anchor) or ".." in posix.parts or ".." in windows.parts
 

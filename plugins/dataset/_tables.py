@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -104,6 +105,8 @@ def read_sheet(path: Path, separator: str | None = None, bands: Sequence[str] = 
             f"{path.name} is not UTF-8 ({error.reason} at byte {error.start}); convert it first, as in "
             f"iconv -f CP949 -t UTF-8 {path.name} > utf8.csv, where it is a Korean one"
         ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def find_delimiter(file: TableFile) -> str:
@@ -122,7 +125,7 @@ def _read_text(file: TableFile, delimiter: str) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"{file.name} cannot be read as CSV: {error}") from error
     header = [str(cell) for cell in table.iloc[0]]
-    twice = sorted({cell for cell in header if header.count(cell) > 1})
+    twice = sorted(cell for cell, times in Counter(header).items() if times > 1)
     if twice:
         raise DataError(f"{file.name} has two columns called {twice[0]!r}")
     table = table.iloc[1:].reset_index(drop=True)

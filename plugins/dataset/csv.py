@@ -172,7 +172,7 @@ def name_id(id: str, sample: pd.DataFrame | None) -> str:  # noqa: A002
 
 def list_parts(table: pd.DataFrame) -> list[str]:
     """The references of single images."""
-    return [part for ref in table["image"] for part in ref.split(STACK) if part]
+    return [part for ref in table["image"].tolist() for part in ref.split(STACK) if part]
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,9 @@ class Lister:
         index = self.places.index(name, key)
         # Anything else in the folders (Thumbs.db, notes) is passed over.
         paths = sorted((path for path in index.paths if PurePosixPath(path).suffix.lower() in PICTURES), key=order_naturally)
+        strange = [path for path in paths if not is_text(path)]
+        if strange:
+            raise DataError(f"{place}: the name {ascii(strange[0])} is not UTF-8; rename it")
         return index.prefix, paths, find_head(paths, 0 if self.pattern else 1) if place.is_file() else ""
 
     def open_test(self, name: str | None, sample: pd.DataFrame | None) -> pd.DataFrame | None:
@@ -204,6 +207,11 @@ def find_head(paths: Sequence[str], below: int) -> str:
         return ""
     head = heads.pop() + "/"
     return head + find_head([path.removeprefix(head) for path in paths], below)
+
+
+def is_text(path: str) -> bool:
+    """Whether no byte of a file's name was anything but UTF-8."""
+    return path.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
 def order_naturally(path: str) -> list[str | int]:

@@ -197,7 +197,10 @@ def list_leaves(value: Any, key: str = "") -> list[tuple[str, str]]:
 def read_ids(folder: Path) -> dict[str, dict[str, str]]:
     """uri -> {name: id} of the runs of theirs that were begun for this folder."""
     file = folder / "mlflow.json"
-    return json.loads(file.read_text(encoding="utf-8"))["runs"] if file.exists() else {}
+    state = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"format": FORMAT, "runs": {}}
+    if state["format"] > FORMAT:
+        raise PluginError(f"{file} has format {state['format']}; this comp reads up to {FORMAT}: install a newer one")
+    return state["runs"]
 
 
 def write_ids(folder: Path, ids: Mapping[str, Any]) -> None:

@@ -29,8 +29,9 @@ def make_fbeta(target: Target, name: str, beta: float, average: str, threshold: 
     if average == "samples":
 
         def compute(answers: np.ndarray, predictions: np.ndarray) -> float:
-            said, there = predictions >= threshold, answers >= 0.5
-            rows = Counts((said & there).sum(axis=1), there.sum(axis=1), said.sum(axis=1))
+            # Eight labels a byte: of thousands of labels, counting them takes longer than all the rest.
+            said, there = np.packbits(predictions >= threshold, axis=1), np.packbits(answers >= 0.5, axis=1)
+            rows = Counts(*(np.bitwise_count(bits).sum(axis=1, dtype=np.int64) for bits in (said & there, there, said)))
             return float(np.nan_to_num(measure_classes(rows, beta), nan=0.0).mean())
 
     else:

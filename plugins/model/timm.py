@@ -169,8 +169,10 @@ def load_file(arch: str, image: ImageSpec, extra: dict[str, Any], path: Path, co
     try:
         state = load_state_dict(str(file), weights_only=True)
     except Exception as error:
+        # Of code in a file, torch and timm say how to run it all the same.
+        why = "it may hold code" if "weights_only" in str(error) else error
         raise WeightsError(
-            f"{file} cannot be read as weights ({error}); wanted a .safetensors, or a .pth that holds tensors only"
+            f"{file} cannot be read as weights ({why}); wanted a .safetensors, or a .pth that holds tensors only"
         ) from error
     classifiers = config.classifier or ()
     prefixes = tuple(f"{name}." for name in ([classifiers] if isinstance(classifiers, str) else classifiers))

@@ -6,18 +6,19 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedKFold
 
 from comp.api import FoldsError, Units, plugin
 
-from ._groups import demand_parts, number_parts
+from ._groups import demand_parts, number_parts, place_groups
 
 
 @plugin("split")
 def binned(
     units: Units, /, *, column: str | None = None, bins: int = 10, folds: int = 5, group: str | None = None, seed: int = 42
 ) -> np.ndarray:
-    """Folds stratified over quantile bins of a number (scikit-learn's StratifiedKFold, with `group` StratifiedGroupKFold).
+    """Folds stratified over quantile bins of a number (scikit-learn's StratifiedKFold, with `group` as its
+    StratifiedGroupKFold).
 
     Equal values are never divided, so that a column of few values has fewer bins.
 
@@ -38,18 +39,18 @@ def binned(
         raise FoldsError(f"split.bins is {bins}; wanted 2 or more")
     values = read_values(units, column)
     parts = number_parts(units, group)
-    demand_parts(folds, count := int(parts.max(initial=-1)) + 1, group)
+    demand_parts(folds, int(parts.max(initial=-1)) + 1, group)
     if bins * folds > len(values):
         raise FoldsError(f"split.bins is {bins}, but {len(values)} units in {folds} folds fill {len(values) // folds} at most")
     edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])
     codes = np.searchsorted(edges, values, side="left")
-    # Groups are renumbered at random by us: with shuffle=True some versions of scikit-learn lose the stratification.
-    groups = None if group is None else np.random.RandomState(seed).permutation(count)[parts]
-    splitter = StratifiedGroupKFold(folds) if group else StratifiedKFold(folds, shuffle=True, random_state=seed)
+    if group is not None:
+        return place_groups(codes, parts, folds, seed)
     result = np.empty(len(values), dtype=np.int64)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        for fold, (_, held_out) in enumerate(splitter.split(codes, codes, groups)):
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        for fold, (_, held_out) in enumerate(splitter.split(codes, codes)):
             result[held_out] = fold
     return result
 

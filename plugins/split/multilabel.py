@@ -35,23 +35,63 @@ def multilabel(units: Units, /, *, folds: int = 5, group: str | None = None, see
 
 
 def stratify_units(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """(U,) int64 folds of units with labels (U, L) bool."""
-    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+    """(U,) int64 folds of units with labels (U, L) bool: those of iterstrat's MultilabelStratifiedKFold, bit by bit.
 
+    That looks at all units and labels again for each label, and at all labels for each unit; this only at those that a unit has.
+    """
     if labels.shape[1] == 1:
         labels = np.hstack([labels, ~labels])  # the library takes a single column for a class and refuses it
+    random = np.random.RandomState(seed)
+    order = np.arange(len(labels))
+    random.shuffle(order)
     result = np.empty(len(labels), dtype=np.int64)
-    # random_state is refused without shuffle, yet draws the ties in any case: both, or the folds differ from call to call.
-    splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
-    for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(labels)), labels)):
-        result[held_out] = fold
+    result[order] = deal_labels(labels[order], folds, random)
     return result
+
+
+def deal_labels(labels: np.ndarray, folds: int, random: np.random.RandomState) -> np.ndarray:
+    """(U,) int64: the units of the label that fewest have left go to the folds that want most of it, and so on."""
+    units, columns = np.nonzero(labels)
+    starts = np.searchsorted(units, np.arange(len(labels) + 1)).tolist()
+    by_label, left = units[np.argsort(columns, kind="stable")], labels.sum(axis=0)
+    ends, own = np.cumsum(left), columns.tolist()
+    wanted = np.outer(left, np.full(folds, 1 / folds)).tolist()
+    room = (np.full(folds, 1 / folds) * len(labels)).tolist()
+    result = np.full(len(labels), -1, dtype=np.int64)
+    while (there := np.flatnonzero(left)).size:
+        rarest = there[left[there] == left[there].min()]
+        label = int(rarest[random.choice(len(rarest))] if len(rarest) > 1 else rarest[0])
+        first = ends[label - 1] if label else 0
+        dealt = [unit for unit in by_label[first : ends[label]].tolist() if result[unit] < 0]
+        for unit in dealt:
+            fold = choose_fold(wanted[label], room, random)
+            result[unit] = fold
+            room[fold] -= 1
+            for other in own[starts[unit] : starts[unit + 1]]:
+                wanted[other][fold] -= 1
+        left -= labels[dealt].sum(axis=0)
+    for unit in np.flatnonzero(result < 0).tolist():  # without any label
+        result[unit] = fold = choose_fold(room, room, random)
+        room[fold] -= 1
+    return result
+
+
+def choose_fold(wanted: list[float], room: list[float], random: np.random.RandomState) -> int:
+    """The fold that wants most; of such the one with most room, then by chance."""
+    most = max(wanted)
+    found = [fold for fold, want in enumerate(wanted) if want == most]
+    if len(found) > 1:
+        most = max(room[fold] for fold in found)
+        found = [fold for fold in found if room[fold] == most]
+    return found[random.choice(len(found))] if len(found) > 1 else found[0]
 
 
 def place_groups(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """(G,) int64 folds of groups numbered from 0, whose units have labels (U, L) bool."""
     counts = np.zeros((groups.max() + 1, labels.shape[1] + 1))
-    np.add.at(counts, groups, np.hstack([labels, np.ones((len(labels), 1))]))  # the units themselves are one more label
+    units, columns = np.nonzero(labels)
+    np.add.at(counts, (groups[units], columns), 1)
+    np.add.at(counts[:, -1], groups, 1)  # the units themselves are one more label
     counts = counts[:, counts.any(axis=0)]
     shares = counts / counts.sum(axis=0)
     rarest = np.where(counts > 0, counts.sum(axis=0), np.inf).min(axis=1)

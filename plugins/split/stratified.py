@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal
 
 import numpy as np
 
 from comp.api import Units, plugin
 
-from ._groups import demand_parts, number_parts
+from ._groups import demand_parts, number_parts, place_groups
 
 
 @plugin("split")
@@ -50,7 +49,7 @@ def stratified(
         common_parts[parts[~rare_units]] = True
         held_out = common_parts[parts]
     kept = "" if held_out.all() else " that may be held out (split.rare: train_only)"
-    demand_parts(folds, len(np.unique(parts[held_out])), group, kept)
+    demand_parts(folds, np.count_nonzero(np.bincount(parts[held_out])), group, kept)
     result = np.full(len(parts), -1, dtype=np.int64)
     if group is None:
         result[held_out] = deal_units(classes[held_out], folds, seed)
@@ -65,7 +64,8 @@ def find_rare(strata: np.ndarray, parts: np.ndarray, folds: int) -> np.ndarray:
     """(U,) bool: the unit's class stands in fewer different parts (units, or groups) than there are folds."""
     codes = np.unique(strata, return_inverse=True)[1]
     width = parts.max(initial=-1) + 1
-    counts = np.bincount(np.unique(codes * width + parts) // width)
+    pairs = np.sort(codes * width + parts)
+    counts = np.bincount(pairs[np.diff(pairs, prepend=-1) > 0] // max(1, width))
     return counts[codes] < folds
 
 
@@ -75,18 +75,4 @@ def deal_units(strata: np.ndarray, folds: int, seed: int) -> np.ndarray:
     order = np.lexsort([random.permutation(len(strata)), strata])
     result = np.empty(len(strata), dtype=np.int64)
     result[order] = np.arange(len(strata)) % folds
-    return result
-
-
-def place_groups(strata: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    # Groups are renumbered at random by us: with shuffle=True some versions of scikit-learn lose the stratification.
-    found, groups = np.unique(groups, return_inverse=True)
-    groups = np.random.RandomState(seed).permutation(len(found))[groups]
-    result = np.empty(len(strata), dtype=np.int64)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        for fold, (_, held_out) in enumerate(StratifiedGroupKFold(folds).split(strata, strata, groups)):
-            result[held_out] = fold
     return result

@@ -42,12 +42,14 @@ def long(
         raise SubmissionError(f"submission long wants classes, or several targets; {task.target.name!r} is a number: use labels")
     if sample is None:
         return Long(("id", None, "answer"), separator, entries, task, [])
+    if not len(sample):
+        raise SubmissionError("the sample has no rows, so that it does not say which names it asks for; wanted one with its ids")
     columns = list(sample.columns)
     if len(columns) == 2:
         units, asked = split_ids(sample.iloc[:, 0].tolist(), [entry.name for entry in entries], separator)
         return Long((columns[0], None, columns[1]), separator, [entry for entry in entries if entry.name in asked], task, units)
     names = {entry.name for entry in entries}
-    keys = [column for column in columns[1:] if len(sample) and set(sample[column]) <= names]
+    keys = [column for column in columns[1:] if set(sample[column]) <= names]
     if len(columns) != 3 or len(keys) != 1:
         raise SubmissionError(
             f"the sample's columns are {', '.join(columns)}; submission long wants two (ids that end in {separator!r} and a "

@@ -54,6 +54,7 @@ class Positive:
 
     def __call__(self, ids: Sequence[str], predictions: np.ndarray) -> pd.DataFrame:
         id_column, column = self.columns
-        # A sum of shares may exceed 1 by its rounding.
-        total = predictions[:, self.outputs].sum(axis=1).clip(max=1.0)
+        total = predictions[:, self.outputs].sum(axis=1)
+        # A sum of shares may exceed 1 by its rounding; what exceeds it by more is no probability, which the kit says.
+        total = np.where(total < 1 + 1e-9, np.minimum(total, 1.0), total)
         return pd.DataFrame({id_column: np.asarray(ids, dtype=object), column: total})

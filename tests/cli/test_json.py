@@ -6,6 +6,7 @@ import pytest
 
 COMMANDS = {
     "check": ["check", "exp001"],
+    "audit": ["audit", "exp001"],
     "show": ["show", "exp001"],
     "run": ["run", "exp001"],
     "debug": ["run", "exp001", "--debug"],

@@ -38,11 +38,13 @@ def given(monkeypatch, workspace):
 
 def test_run_passes_everything_on(given, workspace, capsys):
     command = ["run", "exp001", "exp002", "--folds", "4", "--only", "0,2", "--full", "--set", "seed=1", "--set", "a.b=2"]
-    assert main([*command, "--debug", "--gpus", "0, cpu", "--max-hours", "8.5", "--resume", str(workspace)]) == 0
+    command += ["--debug", "--profile", "--gpus", "0, cpu", "--per-gpu", "2", "--max-hours", "8.5"]
+    assert main([*command, "--resume", str(workspace)]) == 0
     del given["emit"]
     assert given == {
         "names": ("exp001", "exp002"),
         "devices": ("0", "cpu"),
+        "per_gpu": 2,
         "max_hours": 8.5,
         "resume": workspace,
         "train": None,
@@ -53,6 +55,7 @@ def test_run_passes_everything_on(given, workspace, capsys):
         "full": True,
         "sets": ("seed=1", "a.b=2"),
         "place": "debug",
+        "profile": True,
     }
     out = capsys.readouterr().out
     assert "fold 0  epoch 1/2  loss 0.4  accuracy 0.9000 (best 0.9000)  100 img/s  1.0 s" in out

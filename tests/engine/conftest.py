@@ -23,6 +23,7 @@ from comp.engine.context import StageContext
 from comp.engine.device import open_device
 from comp.engine.fold import train_fold
 from comp.engine.job import FoldJob
+from comp.engine.loader.workers import WorkerPool
 from comp.engine.losses import count_classes
 from comp.engine.network import ClassCounts, Network, build_network
 from comp.engine.rows import Rows, make_rows
@@ -84,6 +85,12 @@ class Desk:
     project: Project
     cache: Path
     count: Iterator[int]
+    pools: list[WorkerPool] = field(default_factory=list)
+
+    def pool(self, workers: int | str) -> WorkerPool:
+        """Loader workers that end with the test."""
+        self.pools.append(WorkerPool(workers, cores=2))
+        return self.pools[-1]
 
     def load(self, text: str, *sets: str) -> Manifest:
         folder = self.project.experiments / "exp001"
@@ -142,7 +149,9 @@ class Case:
         refs = table["image"].tolist()
         return make_rows(table, open_store(refs, tables.root, tables.read, size, fit, self.image.channels, self.desk.cache), task)
 
-    def job(self, fold: str = "0", *, workers: int = 0, stop: Callable[[], bool] = lambda: False, **changed: Any) -> FoldJob:
+    def job(
+        self, fold: str = "0", *, workers: int | str = 0, stop: Callable[[], bool] = lambda: False, **changed: Any
+    ) -> FoldJob:
         folder = self.desk.project.root / f"run{next(self.desk.count)}" / f"fold{fold}"
         folder.mkdir(parents=True)
         held_out = np.arange(len(self.rows)) % 5 == (int(fold) if fold != "full" else -1)
@@ -158,7 +167,7 @@ class Case:
             train=self.rows.take(np.flatnonzero(~held_out)),
             held_out=None if fold == "full" else self.rows.take(np.flatnonzero(held_out)),
             test=self.test,
-            workers=workers,
+            pool=self.desk.pool(workers),
             stop_after=None,
             stop=stop,
         )
@@ -180,7 +189,8 @@ class Case:
         spec = self.manifest.stages[index]
         image = plan_stage_image(spec["image"], self.image)
         context = StageContext(
-            self.manifest.catalog, self.task, spec, image, "0", (42, "0", index), 0, 0, tale or Tale(), lambda: False
+            self.manifest.catalog, self.task, spec, image, "0", (42, "0", index), 0, self.desk.pool(0), tale or Tale(),
+            lambda: False,
         )
         return Stage(context, network or self.fabric.to_device(self.network()), self.fabric, rows or self.rows)
 
@@ -219,5 +229,8 @@ def desk(
     (tmp_path / "competition.yaml").write_text(COMPETITION)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield Desk(Project(tmp_path), store_cache, itertools.count())
+    desk = Desk(Project(tmp_path), store_cache, itertools.count())
+    yield desk
+    for pool in desk.pools:
+        pool.close()
     torch.set_num_threads(threads)

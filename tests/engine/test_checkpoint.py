@@ -18,10 +18,10 @@ CPU = torch.device("cpu")
 
 def test_progress_and_states_come_back_as_they_were(tmp_path) -> None:
     path = tmp_path / "last.ckpt"
-    assert load_checkpoint(path, CPU) is None
+    assert load_checkpoint(path) is None
     progress = Progress(1, 2, 3, 4, 0.1 + 0.2, 5, {"label": 1 / 3}, [{"epoch": 0, "scores": {"accuracy": 0.5}}], 0.5, 0, 1.25)
     save_checkpoint(path, progress, {"network": {"weight": torch.arange(3.0)}, "ema": None})
-    loaded, states = load_checkpoint(path, CPU)
+    loaded, states = load_checkpoint(path)
     assert loaded == progress and loaded.loss_sum == 0.1 + 0.2
     assert states["network"]["weight"].tolist() == [0, 1, 2] and states["ema"] is None and set(states) == {"network", "ema"}
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
@@ -35,7 +35,7 @@ def test_a_checkpoint_that_fails_half_way_leaves_the_old_one(tmp_path, monkeypat
         save_checkpoint(path, Progress(epoch=2), {})
     monkeypatch.undo()
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
-    assert load_checkpoint(path, CPU)[0].epoch == 1
+    assert load_checkpoint(path)[0].epoch == 1
 
 
 def test_what_torch_and_safetensors_make_of_a_full_disk_is_named(tmp_path) -> None:
@@ -62,10 +62,10 @@ def test_a_damaged_and_a_newer_checkpoint_are_named(tmp_path) -> None:
     save_checkpoint(path, Progress(), {"network": {"weight": torch.zeros(100)}})
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(WeightsError, match=r"last\.ckpt cannot be read .*delete it to train this fold from its start"):
-        load_checkpoint(path, CPU)
-    torch.save({"format": 2, "progress": {}}, path)
+        load_checkpoint(path)
+    torch.save({"format": 3, "progress": {}}, path)
     with pytest.raises(FormatError, match="newer comp"):
-        load_checkpoint(path, CPU)
+        load_checkpoint(path)
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path) -> None:
@@ -76,7 +76,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path) -> None:
     path = tmp_path / "last.ckpt"
     torch.save({"format": 1, "progress": {}, "network": Trap()}, path)
     with pytest.raises(WeightsError, match="cannot be read"):
-        load_checkpoint(path, CPU)
+        load_checkpoint(path)
     assert not (tmp_path / "sprung").exists()
 
 

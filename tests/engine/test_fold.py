@@ -19,6 +19,7 @@ import comp.engine.fold as fold_module
 from comp.api import Metric, Target, Task
 from comp.engine.checkpoint import load_weights
 from comp.engine.fold import FoldTraining, train_fold
+from comp.engine.loader import pace
 from comp.engine.network import Network
 from comp.engine.predict import PredictBatch, predict_views
 from comp.engine.stage import Stage
@@ -84,7 +85,8 @@ def test_stopped_within_an_epoch_and_resumed_it_ends_with_the_same_bits(desk: De
     stopped = case.job(stop=stop_at(step if "train.accumulate=2" not in sets else step // 2))
     with pytest.raises(RunInterrupted):
         case.train(stopped)
-    assert {path.name for path in stopped.folder.iterdir()} - {"samples.json"} == {"last.ckpt"}  # of a stage that is done
+    left = {path.name for path in stopped.folder.iterdir()}
+    assert left - {"samples.json", "last.ckpt.1"} == {"last.ckpt"}  # the others of a stage that is done
     again, second = case.train(replace(stopped, stop=lambda: False))
     assert case.files(whole) == case.files(again)
     assert {"last.safetensors", "oof.parquet", "test.parquet"} <= case.files(again).keys()
@@ -195,11 +197,21 @@ def test_folds_alone_or_in_order_give_the_same_bits(desk: Desk) -> None:
     assert case.files(second)["test.parquet"] != case.files(case.train(case.job("0"))[0])["test.parquet"]
 
 
-def test_loader_workers_change_no_bit(desk: Desk) -> None:
-    case = desk.case()
-    here, _ = case.train(case.job(workers=0))
-    there, _ = case.train(case.job(workers=2))
-    assert case.files(here) == case.files(there)
+def test_loader_workers_change_no_bit_and_live_from_stage_to_stage_and_fold_to_fold(desk: Desk, monkeypatch) -> None:
+    monkeypatch.setattr(pace, "WORTH_S", 0.0)
+    monkeypatch.setattr(pace, "DOMINATES", 0.0)
+    case, living = desk.case("stages=[{name: one, epochs: 2}, {name: two, epochs: 2}]"), []
+    folds = {fold: case.files(case.train(case.job(fold, workers=0))[0]) for fold in ("0", "1")}
+    for workers in (2, "auto"):
+        pool = desk.pool(workers)
+        tale = desk.tale(lambda event, pool=pool: living.append(tuple(pool.pids())))
+        for fold, wanted in folds.items():
+            assert case.files(case.train(case.job(fold, pool=pool), tale)[0]) == wanted
+        seen = {pids for pids in living if pids}
+        assert len(seen) == 1 and len(seen.pop()) == (2 if workers == 2 else 1)
+        living.clear()
+    said = [event.text for event in tale.of(Notice)]
+    assert len(said) == 2 and all(text.startswith("loader: 1 worker (a batch takes ") for text in said)  # of each stage
 
 
 def test_another_seed_gives_other_bits(desk: Desk) -> None:

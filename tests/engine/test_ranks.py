@@ -364,7 +364,7 @@ def test_a_prediction_that_one_of_them_was_asked_to_stop_ends_for_all(desk: Desk
 def test_every_so_many_th_batch_is_what_it_is_among_all(desk: Desk) -> None:
     case = desk.case("train.batch_size=8", size=40)
     loader, order = case.stage().loader, np.random.default_rng(0).integers(0, 40, 37)
-    assert isinstance(loader._batches.build_augment, AugmentPlan) and isinstance(case.image, ImageSpec)
+    assert isinstance(loader.recipe.build_augment, AugmentPlan) and isinstance(case.image, ImageSpec)
     whole = list(loader.epoch(order, (1, 2)))
     for first in (0, 1):
         part = list(loader.epoch(order, (1, 2), first, 2))

@@ -40,7 +40,7 @@ def make_losses(case: Case, loss: dict[str, Any] | None = None) -> Any:
 
 
 def make_network(case: Case, **changed: Any) -> Network:
-    values = {"model": CNN, "head": {"use": "multitarget", "init": "small"}, **changed}
+    values = {"model": CNN, "head": {"use": "multitarget", "init": "small"}, "train": {"channels_last": True}, **changed}
     counts = ClassCounts(count_classes(case.task, case.targets), len(case.digits))
     return build_network(CATALOG, values, case.task, SPEC, counts, (0, "0"), TABLE_WIDTH)
 

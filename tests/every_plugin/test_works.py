@@ -17,6 +17,7 @@ import torch
 from comp.api import ImageSpec, Units
 from comp.assigning import assign_folds
 from comp.catalog import build_catalog
+from comp.combinations import is_on_device
 from comp.engine.augment import Augmenter, AugmentPlan
 from comp.events import EpochFinished
 from comp.judges import TaskJudge
@@ -55,6 +56,14 @@ def use_sampler(values: dict[str, Any], case: Case) -> None:
 
 
 def use_augment(values: dict[str, Any], case: Case) -> None:
+    if is_on_device(CATALOG, values["use"]):
+        change = CATALOG.build("augment", values, image=SPEC)
+        pixels = torch.from_numpy(case.images[:8]).permute(0, 3, 1, 2) / 255
+        drawn = np.random.default_rng(0).random((8, change.draws))
+        images = change(pixels, drawn)
+        assert images.shape == (8, 3, 32, 32) and 0 <= images.min() and images.max() <= 1 and not torch.equal(images, pixels)
+        assert torch.allclose(change(pixels[3:4], drawn[3:4]), images[3:4], atol=1e-6)
+        return
     augmenter = Augmenter(AugmentPlan(CATALOG, (values,), SPEC)(), SPEC.size, 3)
     images = [augmenter(case.images[row], 1, row, 0) for row in range(8)]
     assert all(image.shape == (32, 32, 3) and image.dtype == np.uint8 for image in images)

@@ -110,7 +110,7 @@ def test_a_parent_that_is_gone_means_stop():
 
 
 def test_a_child_that_is_killed_says_by_what():
-    child = Child("cpu", 1)
+    child = Child("cpu", 1, 1)
     child.process.kill()
     assert child.receive() is None and child.describe_end() == "was killed by SIGKILL"
     child.send({"say": "stop"})

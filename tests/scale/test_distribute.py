@@ -206,7 +206,7 @@ def test_a_fold_asks_for_its_threads_and_a_gpu_where_there_are_any(tiny: Any, th
     count = 1 if threads == "auto" else 3
     for gpus in (0, 2):
         cluster = Cluster("10.0.0.1:6379", "a", (Node("a", "10.0.0.1", 4, gpus),))
-        assert work_out_need(plan, cluster, told.append) == Need(count, min(gpus, 1), count)
+        assert work_out_need(plan, cluster, told.append) == Need(count, min(gpus, 1), count, 2 if gpus else count)
     assert len(told) == (threads == "auto")
     with pytest.raises(WorkspaceError, match="a shard of exp001 asks for"):
         work_out_need(plan, Cluster("10.0.0.1:6379", "a", (Node("a", "10.0.0.1", 0.5, 0),)), told.append, "shard")

@@ -65,6 +65,7 @@ class Actor(Child):
     def __init__(self, number: int, play: Callable[[int, str], str], given: list[tuple[int, str, str]]) -> None:
         self.number, self.play, self.given = number, play, given
         self.device, self.order, self.ready = "cpu", None, False
+        self.looking, self.rooms, self.blind = None, [], ""
         self.pipe, self.there = multiprocessing.Pipe()
         self.there.send({"say": "ready", "missing": ""})
 
@@ -98,7 +99,7 @@ def act(monkeypatch) -> Callable[..., list[tuple[int, str, str]]]:
         given: list[tuple[int, str, str]] = []
         numbers: list[int] = []
 
-        def make(device: str, threads: int) -> Actor:
+        def make(device: str, threads: int, cores: int) -> Actor:
             numbers.append(len(numbers))
             return Actor(numbers[-1], play, given)
 
@@ -117,6 +118,19 @@ def test_each_device_takes_the_next_fold_and_full_waits_for_all(tiny, act):
     assert {number for number, _, _ in given} == {0, 1}
     queued = [event for event in tiny.events if type(event).__name__ == "FoldQueued"]
     assert [(event.fold, event.epochs) for event in queued][:3] == [("exp001/0", 1), ("exp001/1", 1), ("exp001/full", 1)]
+
+
+def test_a_fold_has_as_many_threads_however_many_are_left(tiny, monkeypatch):
+    threads: list[int] = []
+
+    def make(device: str, count: int, cores: int) -> Actor:
+        threads.append(count)
+        return Actor(0, lambda number, fold: "done", [])
+
+    monkeypatch.setattr("comp.scale.side_by_side.Child", make)
+    monkeypatch.setattr("comp.scale.crew.os.cpu_count", lambda: 8)
+    run(tiny, "exp001", only=[0])
+    assert threads == [4], "half of them, though no other fold takes the other half"
 
 
 def test_a_fold_whose_child_died_is_tried_elsewhere(tiny, act):

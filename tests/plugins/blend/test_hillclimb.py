@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import numpy as np
 import pytest
 from scipy.special import softmax
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from comp.api import PluginError, Target, Task
 from comp.judges import TaskJudge
 from comp.plugins.blend.hillclimb import hillclimb
 from comp.plugins.metric.accuracy import accuracy
+from comp.plugins.metric.auc import auc
 from comp.plugins.metric.log_loss import log_loss
 
 
@@ -50,6 +52,42 @@ def test_it_picks_what_a_plain_loop_with_sklearns_metric_picks(metric, plain):
     picked = pick_plainly(members, targets["label"], plain, 12, 3)
     assert blend.weights == pytest.approx({name: picked.count(name) / len(picked) for name in members})
     np.testing.assert_allclose(blend.predict(members), np.mean([members[name] for name in picked], axis=0), atol=1e-12)
+
+
+def test_of_many_rows_the_picks_are_the_same_where_the_sample_is_all_rows(monkeypatch):
+    """Whichever rows choose the finalists, the pick is between them on all rows; two threads try them."""
+    module = sys.modules[hillclimb.__module__]
+    task, members, targets = make(300, 4, 6)
+    score = TaskJudge(task, {"label": log_loss(task)})
+    alone = hillclimb(score, steps=12, tolerance=0)
+    alone.fit(members, targets)
+    for name, value in {"ALONE_CELLS": 0, "BLOCK_CELLS": 64}.items():
+        monkeypatch.setattr(module, name, value)
+    threads = hillclimb(score, steps=12, tolerance=0)
+    threads.fit(members, targets)
+    assert threads.weights == alone.weights and sum(weight > 0 for weight in alone.weights.values()) > 2
+    for name, value in {"MOST_ROWS": 100, "SAMPLE_ROWS": 300}.items():
+        monkeypatch.setattr(module, name, value)
+    many = hillclimb(score, steps=12, tolerance=0)
+    many.fit(members, targets)
+    assert many.weights == alone.weights
+    monkeypatch.setattr(module, "SAMPLE_ROWS", 60)
+    sampled = hillclimb(score, steps=12, tolerance=0)
+    sampled.fit(members, targets)
+    best, found = (score(targets, rule.predict(members)) for rule in (alone, sampled))
+    assert abs(found - best) < 0.02
+
+
+def test_where_the_sample_has_no_score_all_members_are_tried(monkeypatch):
+    """The area of a class of which the sample has no row is undefined there."""
+    module = sys.modules[hillclimb.__module__]
+    monkeypatch.setattr(module, "MOST_ROWS", 100)
+    monkeypatch.setattr(module, "SAMPLE_ROWS", 2)
+    task, members, targets = make(300, 4, 6)
+    rule = hillclimb(TaskJudge(task, {"label": auc(task)}), steps=1)
+    rule.fit(members, targets)
+    scores = {name: roc_auc_score(targets["label"], values, multi_class="ovr") for name, values in members.items()}
+    assert rule.weights[max(scores, key=scores.get)] == 1
 
 
 def test_by_hand():

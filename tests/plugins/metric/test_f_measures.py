@@ -53,6 +53,16 @@ def test_label_sets_against_sklearn(average):
     np.testing.assert_allclose(fbeta(MARKS).per_class(MARKED, MARKS_SAID), wanted)
 
 
+@pytest.mark.parametrize("average", ["micro", "macro", "samples"])
+def test_more_labels_than_a_byte_has_bits_and_more_rows_than_it_counts(average):
+    names = tuple(map(str, range(19)))
+    task, random = Task((Target("marks", "multilabel", names, names),)), np.random.default_rng(1)
+    answers = (random.random((700, 19)) < random.random(19)).astype(np.float32)
+    said = random.random((700, 19))
+    wanted = sklearn_metrics.fbeta_score(answers, said >= 0.5, beta=2, average=average, zero_division=0)
+    assert fbeta(task, beta=2.0, average=average).compute(answers, said) == pytest.approx(wanted)
+
+
 def test_where_nothing_is_there_and_nothing_said():
     with pytest.raises(MetricUndefined, match="no scored unit has 'yes'"):
         f1(TWO, average="binary").compute(np.zeros(2, dtype=np.int64), np.eye(2)[[0, 0]])

@@ -13,7 +13,7 @@ from comp.api import Metric, PluginError, Target, Task
 from comp.judges import TargetJudge
 from comp.plugins.metric.macro_f1 import macro_f1
 from comp.plugins.metric.probabilistic_f1 import probabilistic_f1
-from comp.plugins.post.thresholds import thresholds
+from comp.plugins.post.thresholds import bend, thresholds
 
 TAGS = Task((Target("tags", "multilabel", ("x", "y", "z"), ("x", "y", "z")),))
 CLASSES = Task((Target("label", "multiclass", ("a", "b", "c"), ("label",)),))
@@ -157,3 +157,14 @@ def test_decided_labels_are_set_from_the_threshold_on():
     rule = thresholds(TAGS, TargetJudge(MICRO), decide=True)
     rule.load({"thresholds": {"x": 0.3, "y": 0.5, "z": 0.9}})
     assert rule.apply(np.array([[0.3, 0.49, 1.0], [0.29, 0.5, 0.89]])).tolist() == [[1, 0, 1], [0, 1, 0]]
+
+
+def test_bending_is_two_straight_lines():
+    random = np.random.default_rng(0)
+    found = np.array([0.1, 0.5, 0.9, 1e-6])
+    predictions = np.vstack([random.random((50, 4)), np.zeros(4), np.ones(4), found])
+    wanted = np.where(predictions < found, 0.5 * predictions / found, 0.5 + 0.5 * (predictions - found) / (1 - found))
+    np.testing.assert_array_equal(bend(predictions, found), wanted)
+    many = np.vstack([predictions, np.full((1000, 4), 1e-7)])  # of which few reach their thresholds
+    np.testing.assert_array_equal(bend(many, found)[: len(wanted)], wanted)
+    assert (bend(predictions, found)[-3:] == [[0.0] * 4, [1.0] * 4, [0.5] * 4]).all()

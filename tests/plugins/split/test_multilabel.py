@@ -30,11 +30,17 @@ def test_multilabel_takes_a_single_label(make_units):
     assert np.bincount(found[:10]).tolist() == [2] * 5 and np.bincount(found).tolist() == [10] * 5
 
 
-def test_multilabel_is_the_librarys_result(make_units):
-    labels = np.random.RandomState(1).rand(200, 4) < [0.5, 0.3, 0.1, 0.05]
-    found = multilabel(make_units(np.zeros(200), labels), folds=4, seed=0)
-    splitter = MultilabelStratifiedKFold(n_splits=4, shuffle=True, random_state=0)
-    for fold, (_, held_out) in enumerate(splitter.split(np.zeros(200), labels)):
+@pytest.mark.parametrize("seed", range(8))
+def test_multilabel_is_the_librarys_result(make_units, seed):
+    """Few labels and many, rare and common, units without any, one label alone."""
+    random = np.random.RandomState(seed)
+    rows, width, folds = random.randint(20, 250), (1, 2, 4, 30)[seed % 4], random.randint(2, 8)
+    labels = random.rand(rows, width) < random.choice([0.5, 0.2, 0.05, 0.02], width)
+    labels[0] = True
+    found = multilabel(make_units(np.zeros(rows), labels), folds=folds, seed=seed)
+    given = np.hstack([labels, ~labels]) if width == 1 else labels
+    splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(splitter.split(np.zeros(rows), given)):
         assert np.flatnonzero(found == fold).tolist() == held_out.tolist()
 
 

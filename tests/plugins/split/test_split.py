@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import GroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 
 from comp.api import FoldsError
+from comp.plugins.split._groups import place_groups
 from comp.plugins.split.column import column
 from comp.plugins.split.group import group
 from comp.plugins.split.plain import plain
@@ -58,6 +59,21 @@ def test_stratified_groups_stay_whole_and_classes_balanced(make_units):
     assert pd.Series(found).groupby(groups).nunique().max() == 1
     shares = [strata[found == fold].mean() for fold in range(4)]
     assert np.ptp(shares) < 0.03 and np.ptp(np.bincount(found)) < 60
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class")
+@pytest.mark.parametrize("seed", range(12))
+def test_groups_go_where_scikit_learn_puts_them(seed):
+    """Classes in groups of many sizes, few folds and many; all its ties and roundings among them."""
+    random = np.random.RandomState(seed)
+    units, folds = random.randint(40, 300), random.randint(2, 10)
+    classes = np.minimum(random.geometric((0.5, 0.1)[seed % 2], units), 25)
+    groups = np.unique(random.randint(0, random.randint(12, units), units), return_inverse=True)[1]
+    renamed = np.random.RandomState(7).permutation(groups.max() + 1)[groups]
+    wanted = np.empty(units, dtype=np.int64)
+    for fold, (_, held_out) in enumerate(StratifiedGroupKFold(folds).split(classes, classes, renamed)):
+        wanted[held_out] = fold
+    assert np.array_equal(place_groups(classes, groups, folds, 7), wanted)
 
 
 def test_stratified_groups_where_every_class_is_rare(make_units):
