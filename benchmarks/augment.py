@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.pictures import make_pictures
+from benchmarks.pictures import open_pictures
 from comp.api import ImageSpec
 from comp.catalog import build_catalog
 from comp.engine.data import TrainLoader
@@ -90,11 +89,10 @@ def main() -> None:
     given = read_arguments()
     torch.set_num_threads(os.cpu_count() or 1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with tempfile.TemporaryDirectory(prefix="comp-bench-") as temporary:
-        folder = given.data.resolve() if given.data else make_pictures(Path(temporary) / "pictures")
-        names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.jpg"))[:2000]
+    with open_pictures(given.data) as (data, folder):
+        names = sorted(str(path.relative_to(data)) for path in data.rglob("*.jpg"))[:2000]
         side = round(1.25 * given.size)
-        bench = Bench(open_store(names, folder, None, (side, side), "squash", 3, Path(temporary) / "cache"), given, device)
+        bench = Bench(open_store(names, data, None, (side, side), "squash", 3, folder / "cache"), given, device)
         rates = {
             (name, workers): bench.measure(specs, workers)
             for workers in dict.fromkeys((0, max(1, (os.cpu_count() or 1) - 1)))

@@ -12,11 +12,10 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.pictures import make_pictures, read_arguments
+from benchmarks.pictures import open_pictures, read_arguments
 from benchmarks.scale import Workspace, make_workspace
 
 PAIRS = 7
@@ -77,10 +76,7 @@ def run_anew(workspace: Workspace) -> tuple[float, list[str]]:
 
 
 def main() -> None:
-    data = read_arguments().data
-    with tempfile.TemporaryDirectory(prefix="comp-bench-") as temporary:
-        folder = Path(temporary)
-        data = data.resolve() if data else make_pictures(folder / "pictures")
+    with open_pictures(read_arguments().data) as (data, folder):
         workspace = make_workspace(folder / "w", data)
         workspace.write("bench", MANIFEST)
         _, libraries = run_anew(workspace)  # builds the store

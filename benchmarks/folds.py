@@ -9,11 +9,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.pictures import make_pictures, read_arguments
+from benchmarks.pictures import open_pictures, read_arguments
 
 ROUNDS = 1
 MANIFEST = """\
@@ -37,11 +36,8 @@ def time_process(command: list[str], folder: Path) -> float:
 
 
 def main() -> None:
-    data = read_arguments().data
     comp = str(Path(sys.executable).parent / "comp")
-    with tempfile.TemporaryDirectory(prefix="comp-bench-") as temporary:
-        folder = Path(temporary)
-        data = data.resolve() if data else make_pictures(folder / "pictures")
+    with open_pictures(read_arguments().data) as (data, folder):
         subprocess.run([comp, "init", str(folder / "w"), "--data", str(data)], check=True, stdout=subprocess.DEVNULL)
         subprocess.run([comp, "new", "bench"], cwd=folder / "w", check=True, stdout=subprocess.DEVNULL)
         (folder / "w/experiments/bench/manifest.yaml").write_text(MANIFEST)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +20,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.pictures import make_pictures
+from benchmarks.pictures import open_pictures
 from comp.manifest import load_manifest
 from comp.material import open_material
 from comp.plan import open_run, plan_run
@@ -76,9 +75,8 @@ def train_all(project: Project, name: str) -> tuple[float, dict[str, np.ndarray]
 
 def main() -> None:
     given = read_arguments()
-    with tempfile.TemporaryDirectory(prefix="comp-bench-") as temporary:
-        folder = Path(temporary) / "w"
-        data = given.data.resolve() if given.data else make_pictures(Path(temporary) / "pictures")
+    with open_pictures(given.data) as (data, temporary):
+        folder = temporary / "w"
         comp = str(Path(sys.executable).parent / "comp")
         subprocess.run([comp, "init", str(folder), "--data", str(data)], check=True, stdout=subprocess.DEVNULL)
         save_backbone(given.arch, folder / "backbone.safetensors")

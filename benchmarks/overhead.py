@@ -12,7 +12,6 @@ import math
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.pictures import make_pictures, read_arguments
+from benchmarks.pictures import open_pictures, read_arguments
 from comp.engine.losses import count_classes
 from comp.engine.network import ClassCounts, build_network
 from comp.engine.randomness import make_generator
@@ -197,10 +196,8 @@ def compare(project: Project, wanted_ms: float) -> None:
 
 
 def main() -> None:
-    data = read_arguments().data
-    with tempfile.TemporaryDirectory(prefix="comp-bench-") as temporary:
-        data = data.resolve() if data else make_pictures(Path(temporary) / "pictures")
-        project = open_workspace(Path(temporary) / "w", data)
+    with open_pictures(read_arguments().data) as (data, folder):
+        project = open_workspace(folder / "w", data)
         for wanted_ms in CLAIMS:
             compare(project, wanted_ms)
 

@@ -13,14 +13,13 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.folds import MANIFEST
-from benchmarks.pictures import make_photographs, make_pictures
+from benchmarks.pictures import make_photographs, open_pictures
 
 JOBS = Path(__file__).parent / "peer_jobs"
 COMP = str(Path(sys.executable).parent / "comp")
@@ -117,9 +116,7 @@ def compare(what: str, data: Path, folder: Path, given: argparse.Namespace) -> N
 
 def main() -> None:
     given = read_arguments()
-    with tempfile.TemporaryDirectory(prefix="comp-bench-") as temporary:
-        folder = Path(temporary)
-        data = given.data.resolve() if given.data else make_pictures(folder / "pictures")
+    with open_pictures(given.data) as (data, folder):
         if not given.skip_pictures:
             compare("pictures", data, folder, given)
         if given.photographs:

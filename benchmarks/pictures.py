@@ -6,8 +6,10 @@ Photographs are made of them: as large as a camera's, some of them turned by EXI
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -29,6 +31,14 @@ def read_arguments() -> argparse.Namespace:
     wanted = "a folder with train.csv (image_id, file, label), test.csv and their images; else made from digits"
     parser.add_argument("--data", type=Path, help=wanted)
     return parser.parse_args()
+
+
+@contextmanager
+def open_pictures(data: Path | None) -> Iterator[tuple[Path, Path]]:
+    """The pictures' folder: the one given, or one made of digits. And a folder to work in, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="comp-bench-") as temporary:
+        folder = Path(temporary)
+        yield data.resolve() if data else make_pictures(folder / "pictures"), folder
 
 
 def make_pictures(folder: Path) -> Path:

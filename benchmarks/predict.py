@@ -8,7 +8,6 @@ averages, and writes the file. Claim: at most 1.10 times the forward passes.
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from benchmarks.pictures import make_pictures, read_arguments
+from benchmarks.pictures import open_pictures, read_arguments
 from benchmarks.scale import make_workspace
 from comp.engine.restore import restore_network
 from comp.finished import plan_restored
@@ -73,10 +72,7 @@ def pass_forward(restored: Restored, networks: Sequence[nn.Module], batches: Seq
 
 
 def main() -> None:
-    data = read_arguments().data
-    with tempfile.TemporaryDirectory(prefix="comp-bench-") as temporary:
-        folder = Path(temporary)
-        data = data.resolve() if data else make_pictures(folder / "pictures")
+    with open_pictures(read_arguments().data) as (data, folder):
         workspace = make_workspace(folder / "w", data)
         workspace.write("bench", MANIFEST)
         workspace.comp("run", "bench")

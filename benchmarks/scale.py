@@ -14,7 +14,6 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from benchmarks.pictures import make_pictures, read_arguments
+from benchmarks.pictures import open_pictures, read_arguments
 
 COMP = str(Path(sys.executable).parent / "comp")
 ROUNDS, SLOTS, FOLDS, TRIALS = 2, 2, 4, 20
@@ -174,10 +173,7 @@ def compare_nodes(workspace: Workspace, test: Path) -> None:
 
 
 def main() -> None:
-    data = read_arguments().data
-    with tempfile.TemporaryDirectory(prefix="comp-bench-") as temporary:
-        folder = Path(temporary)
-        data = data.resolve() if data else make_pictures(folder / "pictures")
+    with open_pictures(read_arguments().data) as (data, folder):
         pictures = make_workspace(folder / "w", data)
         pictures.write("bench", PICTURES)
         pictures.write("slow", SLOW)

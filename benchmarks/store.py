@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from benchmarks.pictures import make_photographs, make_pictures
+from benchmarks.pictures import make_photographs, open_pictures
 from comp.stores.cache import LIMIT
 from comp.stores.store import open_store
 
@@ -107,9 +106,7 @@ def measure(what: str, folder: Path, names: Sequence[str], caches: Path, rounds:
 
 def main() -> None:
     given = read_arguments()
-    with tempfile.TemporaryDirectory(prefix="comp-bench-") as temporary:
-        folder = Path(temporary)
-        data = given.data.resolve() if given.data else make_pictures(folder / "made")
+    with open_pictures(given.data) as (data, folder):
         pictures = sorted(data.rglob("*.jpg"))[:1000]
         measure("pictures", data, [str(path.relative_to(data)) for path in pictures], folder / "cache", 3)
         photographs = make_photographs(folder / "photographs", pictures, given.photographs, given.grain)

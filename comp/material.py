@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from comp.api import ImageSpec, Metric, Tables
-from comp.engine.device import demand_devices, describe_device, device_kind, free_memory, open_device, settle_precision
+from comp.engine.device import demand_devices, describe_device, device_kind, open_device, settle_precision
 from comp.engine.job import FoldJob, teach_nothing
 from comp.engine.lessons import Teach
 from comp.engine.loader.pace import count_cores
 from comp.engine.loader.workers import WorkerPool
+from comp.engine.memory import free_memory
 from comp.engine.rows import Rows, make_rows
 from comp.engine.seeds import train_seeds
 from comp.engine.sizes import describe_margin, largest_seen, plan_image

@@ -86,7 +86,7 @@ def test_its_metadata_says_what_it_is_and_needs(wheel):
     )
     assert metadata.rstrip().endswith((ROOT / "README.md").read_text(encoding="utf-8").rstrip())
     [scripts] = [archive.read(name).decode() for name in archive.namelist() if name.endswith("entry_points.txt")]
-    assert "comp = comp.cli:main" in scripts
+    assert "comp = comp.cli:enter" in scripts
 
 
 def test_the_lock_pins_what_setup_cfg_asks_for():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -108,3 +109,11 @@ def main(args: Sequence[str] | None = None) -> int:
         from comp.cli.failure import explain_failure
 
         return explain_failure(error, sys.argv[1:] if args is None else args)
+
+
+def enter() -> NoReturn:
+    """The program `comp`: one command in a process of its own."""
+    from comp.process import begin_imports, leave
+
+    begin_imports()
+    leave(main())

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from comp.engine.clock import find_barrier
-from comp.engine.device import measure_free
 from comp.engine.loader.pace import MEMORY_SHARE, Machine, Pace, choose_workers, describe_choice
 from comp.engine.loader.recipe import Batch, Chunk, Recipe
 from comp.engine.loader.sending import Sender
 from comp.engine.loader.workers import DEPTH, WorkerPool
+from comp.engine.memory import measure_free
 from comp.engine.randomness import Part, hash_key
 from comp.images import Size, resize_image
 from comp.stores.ahead import read_ahead

@@ -5,14 +5,11 @@ What the manifest leaves to `auto` is settled here, by measurement recorded in c
 
 from __future__ import annotations
 
-import gc
 import logging
-import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,8 +17,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.strategies import Strategy
 
-from comp.engine.loader.pace import GROUP, share_machine
+from comp.engine.memory import keep_freed
 from comp.errors import CompError
+from comp.process import end_imports
 
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
@@ -36,6 +34,7 @@ def open_device(train: Mapping[str, Any], strategy: Strategy | None = None) -> F
     Raises:
         CompError: fp16 was asked for on a device that has no loss scaler (a CPU).
     """
+    end_imports()
     if train["threads"] != "auto":
         torch.set_num_threads(train["threads"])
     if train["deterministic"]:
@@ -48,6 +47,8 @@ def open_device(train: Mapping[str, Any], strategy: Strategy | None = None) -> F
     if kind != "cuda":
         # Fabric has torch look for GPUs by opening the driver's library, and every optimizer step looks: 0.15 ms of each.
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+    if kind == "cpu":
+        keep_freed()
     precision = PRECISIONS[settle_precision(str(train["precision"]), kind)]
     if precision == "16-mixed" and kind != "cuda":
         raise CompError(f"train.precision: 16 needs a CUDA device, and this machine trains on {kind}; use auto, 32 or bf16.")
@@ -113,61 +114,35 @@ def describe_device(fabric: Fabric, devices: int = 1) -> str:
     return name if on_gpu else f"{name}, {torch.get_num_threads()} threads"
 
 
-def measure_free(device: torch.device) -> float:
-    """Bytes that this process could still take: of a GPU's memory, else its part of the machine's."""
-    if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + held
-    try:
-        facts = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        free = int(facts["MemAvailable"].split()[0]) * 2**10
-    except (OSError, KeyError):  # no Linux: half of what there is
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return share_machine() * min(free, measure_group())
-
-
-def measure_group() -> float:
-    """What is left of the control group's limit (a container's), in bytes; infinite without one. Cached files give way."""
-    for names in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
-        try:
-            limit, used = (GROUP / name for name in names)
-            facts = dict(line.split() for line in (limit.parent / "memory.stat").read_text().splitlines())
-            cached = int(facts.get("total_inactive_file", facts.get("inactive_file", 0)))
-            return max(0, int(limit.read_text()) - int(used.read_text()) + cached)
-        except (OSError, ValueError):  # not there, or `max`
-            continue
-    return math.inf
-
-
-def measure_device(fabric: Fabric) -> tuple[int, int]:
-    """Bytes of the GPU's memory that are free, and all of them. What this process holds to begin with is taken already."""
-    return torch.cuda.mem_get_info(fabric.device)
-
-
-def free_memory() -> None:
-    """Give back what the last fold held, so that the next starts on an empty device."""
-    if torch.cuda.is_available():
-        gc.collect()  # a third of a second; a CPU's memory comes back as references go
-        torch.cuda.empty_cache()
-
-
 def is_mixed(fabric: Fabric) -> bool:
     """Whether forward passes run in half precision."""
     return isinstance(fabric.strategy.precision, MixedPrecision)
 
 
 def fuse_updates(optimizer: torch.optim.Optimizer, fabric: Fabric) -> None:
-    """On a GPU one kernel updates all weights, where the optimizer can and the manifest leaves it open (its `fused`, `foreach`).
+    """One kernel updates all weights, where the optimizer can and the manifest leaves it open (its `fused`, `foreach`).
 
-    Not in fp16: such an optimizer takes the loss scale off the gradients itself, and they could not be clipped before.
+    On two CPU cores the step of a small network's 142 weights took 1.5 ms instead of 5.6. Not in fp16: such an optimizer takes
+    the loss scale off the gradients itself, and they could not be clipped before.
     """
     inner = getattr(optimizer, "base_optimizer", optimizer)  # Lookahead's
     scaled = is_mixed(fabric) and fabric.strategy.precision.scaler is not None
-    if fabric.device.type != "cuda" or type(inner) not in FUSED or scaled:
+    if fabric.device.type not in ("cuda", "cpu") or type(inner) not in FUSED or scaled:
         return
     for group in inner.param_groups:
         if group["fused"] is None and group["foreach"] is None and not group["differentiable"]:
             group["fused"] = True
+    if fabric.device.type == "cpu":
+        inner.register_step_pre_hook(align_gradients)
+
+
+def align_gradients(optimizer: torch.optim.Optimizer, *given: object) -> None:
+    """Gradients lie in memory as their weights do, as autograd makes them but others need not: the CPU's fused kernels walk both
+    in the order of memory without looking, and would add each gradient to another weight."""
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            if weight.grad is not None and weight.grad.stride() != weight.stride():
+                weight.grad = torch.empty_like(weight).copy_(weight.grad)
 
 
 def renew_scaler(fabric: Fabric) -> None:

@@ -18,7 +18,7 @@ from comp.combinations import is_on_device
 from comp.engine.augment import AugmentPlan
 from comp.engine.clock import OFF, Clock
 from comp.engine.data import TrainLoader, count_repeats
-from comp.engine.device import free_memory
+from comp.engine.memory import free_memory
 from comp.engine.network import Network
 from comp.engine.randomness import Part, draw_uniforms, hash_key
 from comp.engine.sizes import leaves_training_size

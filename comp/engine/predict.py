@@ -16,7 +16,7 @@ from torch import nn
 
 from comp.api import ImageSpec, View
 from comp.engine.data import iterate_images
-from comp.engine.device import free_memory
+from comp.engine.memory import free_memory
 from comp.engine.rows import Rows
 from comp.errors import RunError, RunInterrupted
 from comp.manifest import Manifest

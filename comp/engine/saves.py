@@ -83,5 +83,5 @@ class Saves:
 
     def remove(self) -> None:
         """The fold is complete: nothing is to be resumed."""
-        for path in (self.last, self.before, *self.last.parent.glob(f".{self.last.name}.*.tmp")):  # some of killed processes
-            path.unlink(missing_ok=True)
+        self.last.unlink(missing_ok=True)
+        self.before.unlink(missing_ok=True)

@@ -20,11 +20,12 @@ from comp.engine.checkpoint import Progress
 from comp.engine.compiled import explain_compiling
 from comp.engine.context import StageContext, Step
 from comp.engine.data import TrainLoader
-from comp.engine.device import free_memory, fuse_updates, is_mixed, renew_scaler, seed_torch
+from comp.engine.device import fuse_updates, is_mixed, renew_scaler, seed_torch
 from comp.engine.finite import Watch
 from comp.engine.loader.pace import Pace
 from comp.engine.loader.recipe import Recipe
 from comp.engine.losses import TaskLoss, build_losses, count_classes
+from comp.engine.memory import free_memory
 from comp.engine.micro import halve_rows, split_step
 from comp.engine.network import Network, enter_training, freeze_parts
 from comp.engine.on_device import DeviceLoader, divide_augment
@@ -190,8 +191,7 @@ class Stage:
         group_rows = min(start + self.per_step * self.batch_size, self.epoch_rows) - start
         number, turned = progress.batch + self.ranks.rank, progress.batch + self.ranks.count
         self.group.append(Step(images, rows, derive_seed(*self.context.key, progress.epoch, number, "step")))
-        todo = self.group[-1:]
-        whole = turned <= self.batches
+        todo, whole = self.group[-1:], turned <= self.batches
         while True:
             try:
                 with nullcontext() if whole else self.ranks.apart(self.network):

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from comp.api import View
-from comp.engine.device import free_memory, measure_free
+from comp.engine.memory import free_memory, measure_free
 from comp.engine.predict import Member, Outputs, PredictBatch, predict_members, predict_views
 from comp.engine.rows import Rows
 

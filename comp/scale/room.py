@@ -93,7 +93,8 @@ def look_for_room(order: Order, emit: Emit, stop: Callable[[], bool]) -> Room:
         CompError: whatever a run would stumble over at its start.
     """
     from comp.combinations import is_gatherer
-    from comp.engine.device import device_kind, free_memory, measure_device
+    from comp.engine.device import device_kind
+    from comp.engine.memory import free_memory, measure_device
     from comp.engine.probe import measure_memory
     from comp.material import open_material
 

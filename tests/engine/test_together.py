@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from comp.engine import device, together
+from comp.engine import together
 from comp.engine.network import Network
 from comp.engine.predict import Member, PredictBatch, predict_views
 from comp.engine.together import Joint, count_bytes
@@ -133,18 +133,3 @@ def test_each_network_is_given_its_own_features_of_the_rows(three: Three) -> Non
     colours = rows.store.take(rows.positions).mean(axis=(1, 2, 3)) / 255
     for outputs, table in zip(found, tables, strict=True):
         assert np.allclose(outputs["plain"], np.stack([colours, table.sum(axis=1)], axis=1), atol=1e-5)
-
-
-def test_free_memory_is_what_the_machine_and_the_container_have(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = device.measure_free(torch.device("cpu"))
-    assert 2**20 < free < 2**50
-    monkeypatch.setattr(device, "GROUP", tmp_path)
-    assert device.measure_group() == float("inf")
-    for name, text in (("max", "max"), ("current", "5000"), ("stat", "anon 10\ninactive_file 2000")):
-        (tmp_path / f"memory.{name}").write_text(f"{text}\n")
-    assert device.measure_group() == float("inf")
-    (tmp_path / "memory.max").write_text("6000\n")
-    assert device.measure_group() == 3000 == device.measure_free(torch.device("cpu"))
-    monkeypatch.setattr("comp.engine.loader.pace.count_all_cores", lambda: 8)
-    monkeypatch.setenv("COMP_CORES", "2")
-    assert device.measure_free(torch.device("cpu")) == 750, "of a machine that four such processes share"

@@ -1,4 +1,4 @@
-"""The hand-made run and the hand-made search, as fixtures (tests import no module of one another)."""
+"""The hand-made run and search, and the reader of pages, as fixtures (tests import no module of one another)."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def story() -> ModuleType:
 @pytest.fixture(scope="session")
 def searched() -> ModuleType:
     return load("searched")
+
+
+@pytest.fixture(scope="session")
+def pages() -> ModuleType:
+    return load("pages")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -14,41 +13,6 @@ from comp.predictions import Predictions, write_predictions
 from comp.report.html import write_report
 
 CLASSES = ("cat", "dog", "<b>fox</b>")
-
-
-class Reader(HTMLParser):
-    """Checks that every tag is closed, and keeps the text and what is referred to."""
-
-    VOID = ("meta", "line", "circle", "polyline", "br", "link", "img")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.texts: list[str] = []
-        self.references: list[str] = []
-
-    def handle_starttag(self, tag, attributes):
-        self.references += [value for name, value in attributes if name in ("src", "href", "action", "srcset") and value]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        pass
-
-    def handle_endtag(self, tag):
-        if tag not in self.VOID:
-            assert self.open.pop() == tag, tag
-
-    def handle_data(self, data):
-        if data.strip() and "style" not in self.open:
-            self.texts.append(data.strip())
-
-
-def read(path) -> Reader:
-    reader = Reader()
-    reader.feed(path.read_text(encoding="utf-8"))
-    assert reader.open == []
-    return reader
 
 
 @pytest.fixture
@@ -72,10 +36,10 @@ def truth() -> tuple[list[str], dict[str, np.ndarray]]:
     return [f"u{number}" for number in range(40)], {"label": classes}
 
 
-def test_the_report_holds_what_the_run_was(run_folder):
+def test_the_report_holds_what_the_run_was(run_folder, pages):
     path = write_report(run_folder, *truth())
     assert path == run_folder / "report.html"
-    reader = read(path)
+    reader = pages.read(path)
     text = " ".join(reader.texts)
     for wanted in (
         "exp042",
@@ -93,9 +57,9 @@ def test_the_report_holds_what_the_run_was(run_folder):
     assert "Most confused" in text and "dog (0)" not in text
 
 
-def test_it_needs_nothing_from_outside(run_folder):
+def test_it_needs_nothing_from_outside(run_folder, pages):
     path = write_report(run_folder, *truth())
-    assert read(path).references == []
+    assert pages.read(path).references == []
     assert not re.search(r"https?://|@import|url\(|<script", path.read_text())
 
 
@@ -162,26 +126,26 @@ def test_a_fold_trained_again_is_drawn_once(run_folder, story):
     assert len(points.split()) == 3
 
 
-def test_an_unfinished_run_has_a_report(tmp_path, story):
+def test_an_unfinished_run_has_a_report(tmp_path, story, pages):
     log = EventLog(tmp_path / "events.jsonl")
     for event in [*list(story.tell())[:8], RunStopped("interrupted")]:
         log(event)
-    text = " ".join(read(write_report(tmp_path)).texts)
+    text = " ".join(pages.read(write_report(tmp_path)).texts)
     assert "no fold is done yet" in text and "(not done)" in text and "stopped: interrupted" in text
 
 
-def test_a_blend_has_a_report_without_curves(run_folder, story):
+def test_a_blend_has_a_report_without_curves(run_folder, story, pages):
     (run_folder / "events.jsonl").unlink()
     EventLog(run_folder / "events.jsonl")(RunFinished(True, story.SCORES, 1.0, "exp042"))
     scores = {**story.SCORES, "experiment": "blend1", "digest": "7b00aa11", "members": {"exp040": "exp040@3f9a1c20"}}
     (run_folder / "scores.json").write_text(json.dumps(scores))
-    text = " ".join(read(write_report(run_folder, *truth())).texts)
+    text = " ".join(pages.read(write_report(run_folder, *truth())).texts)
     assert "blend1" in text and "exp040@3f9a1c20" in text and "Curves" not in text and "Confusion" in text
     assert "Members" not in text
     blend = {"rule": "mean", "scores": {"exp040": 0.7654}, "weights": None, "drop_one": {}, "correlation": {}}
     raw = {"raw": {"pooled": 0.7, "std": 0.1}, "post": [{"use": "clip"}]}
     (run_folder / "scores.json").write_text(json.dumps({**scores, **raw, "blend": blend}))
-    text = " ".join(read(write_report(run_folder, *truth())).texts)
+    text = " ".join(pages.read(write_report(run_folder, *truth())).texts)
     assert "Members" in text and "0.7654" in text and "before post (clip) 0.7000 ± 0.1000" in text
 
 
@@ -208,9 +172,9 @@ def look_everywhere(what: str, ids: list[str]) -> list[np.ndarray | str]:
     return [np.full((4, 4, 1), 200, np.uint8) for _ in ids]
 
 
-def test_pictures_and_counts_of_the_data(run_folder):
+def test_pictures_and_counts_of_the_data(run_folder, pages):
     path = write_report(run_folder, *truth(), make_shown(look_everywhere))
-    reader = read(path)
+    reader = pages.read(path)
     # ten mistakes and ten test units, each with its id
     assert len(reader.references) == 20 and all(value.startswith("data:image/jpeg;base64,") for value in reader.references)
     assert [row[0] for row in table_rows(path, "Counts")] == ["cat", "dog", "&lt;b&gt;fox&lt;/b&gt;"]
@@ -227,13 +191,13 @@ def test_images_that_are_gone_are_said(run_folder):
     assert "<img" not in text and text.count("no image") == 20
 
 
-def test_training_pictures_are_those_that_a_fold_kept(run_folder):
+def test_training_pictures_are_those_that_a_fold_kept(run_folder, pages):
     assert "This run kept none" in write_report(run_folder).read_text()
     (run_folder / "fold1").mkdir(exist_ok=True)
     stages = {"head": [{"jpeg": "aGVhZA==", "lines": ["cat (70%)", "<dog> (30%)"]}], "all": [{"jpeg": "YWxs", "lines": ["cat"]}]}
     (run_folder / "fold1/samples.json").write_text(json.dumps({"format": 1, "stages": stages}))
     path = write_report(run_folder)
-    assert read(path).references == ["data:image/jpeg;base64,aGVhZA==", "data:image/jpeg;base64,YWxs"]
+    assert pages.read(path).references == ["data:image/jpeg;base64,aGVhZA==", "data:image/jpeg;base64,YWxs"]
     text = path.read_text()
     assert "kept none" not in text and "&lt;dog&gt; (30%)" in text and text.index("<h3>head") < text.index("<h3>all")
 

@@ -1,35 +1,11 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 
 from comp.events import EventLog
 from comp.report.search_html import find_options, mark_axis, write_search_report
-
-
-class Reader(HTMLParser):
-    """Checks that every tag is closed, and keeps what is referred to."""
-
-    VOID = ("meta", "line", "circle", "polyline")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.references: list[str] = []
-
-    def handle_starttag(self, tag, attributes):
-        self.references += [value for name, value in attributes if name in ("src", "href", "action", "srcset") and value]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        pass
-
-    def handle_endtag(self, tag):
-        if tag not in self.VOID:
-            assert self.open.pop() == tag, tag
 
 
 @pytest.fixture
@@ -69,11 +45,9 @@ def test_the_page_holds_what_the_search_was(write, searched):
     assert read_rows(page, "Importance of each key")[0][0] == "optimizer.lr"
 
 
-def test_it_is_whole_and_needs_nothing_from_outside(write, searched):
+def test_it_is_whole_and_needs_nothing_from_outside(write, searched, pages):
     page = write(searched.make_trials(10))
-    reader = Reader()
-    reader.feed(page)
-    assert reader.open == [] and reader.references == []
+    assert pages.parse(page).references == []
     assert not re.search(r"https?://|@import|url\(|<script", page)
 
 
