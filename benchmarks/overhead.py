@@ -1,9 +1,10 @@
 """The engine against a plain PyTorch loop that does the same arithmetic: seconds per epoch, on images in memory.
 
-Same network and initial weights, same batches in the same order, same optimizer, schedule, clipping and epochs, held-out rows
-predicted and scored in each. That it is the same arithmetic is checked: both end with the same held-out outputs. The engine also
-tells, and writes checkpoints. Claims: at most 1.03 times the plain loop where a step takes about 20 ms, 1.10 where it takes 3 ms;
-the network is made as wide as that takes on this machine.
+Same network and initial weights, same batches in the same order, same optimizer (fused in both), schedule, clipping and epochs,
+held-out rows predicted and scored in each. That it is the same arithmetic is checked: both end with the same held-out outputs.
+The engine also tells, and writes checkpoints. Claims: at most 1.03 times the plain loop where a step takes about 20 ms, 1.10
+where it takes 3 ms; the network is made as wide as that takes on this machine. The fastest of 24 epochs counts, since what else
+a machine does only adds.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ image: {size: 32, predict_size: 32, mean: 0.5, std: 0.5}
 augment: []
 head: {use: linear}
 loss: {use: cross_entropy, smoothing: 0.0}
-optimizer: {use: timm, opt: adamw, lr: 1.0e-3, head_lr: null, weight_decay: 0.05}
+optimizer: {use: timm, opt: adamw, lr: 1.0e-3, head_lr: null, weight_decay: 0.05, fused: true}
 train: {epochs: 6, batch_size: 8, ema: false}
 tta: []
 """
@@ -180,18 +181,17 @@ def compare(project: Project, wanted_ms: float) -> None:
     material, step_ms = choose_material(project, wanted_ms)
     pictures = take_pictures(material)
     train_plainly(material, WARM_UP, pictures)
-    ratios, worst, epochs = [], 0.0, []
+    worst, ours, plain = 0.0, [], []
     for fold in FOLDS:
-        plain, expected = train_plainly(material, fold, pictures)
-        ours, outputs = train_with_engine(material, fold)
+        times, expected = train_plainly(material, fold, pictures)
+        plain += times
+        times, outputs = train_with_engine(material, fold)
+        ours += times
         worst = max(worst, float(np.abs(outputs - expected).max()))
-        epochs.append((statistics.median(ours), statistics.median(plain)))
-        ratios.append(epochs[-1][0] / epochs[-1][1])
-    ours, plain = (statistics.median(times) for times in zip(*epochs, strict=True))
     print(
-        f"overhead   step {step_ms:.1f} ms   engine {ours:.3f} s an epoch   plain loop {plain:.3f} s   "
-        f"ratio {statistics.median(ratios):.3f} (claim <= {CLAIMS[wanted_ms]:.2f})   "
-        f"largest difference of a held-out output {worst:.1e}"
+        f"overhead   step {step_ms:.1f} ms   engine {min(ours):.3f} s an epoch   plain loop {min(plain):.3f} s   "
+        f"ratio {min(ours) / min(plain):.3f} (claim <= {CLAIMS[wanted_ms]:.2f})   of the medians "
+        f"{statistics.median(ours) / statistics.median(plain):.3f}   largest difference of a held-out output {worst:.1e}"
     )
 
 

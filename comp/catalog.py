@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -212,14 +213,15 @@ def _describe_clash(one: Plugin, other: Plugin) -> str:
     return f"two plugins are named {one.kind} {one.name!r}: {one.file}:{one.line} and {other.file}:{other.line}"
 
 
-def _read_file(text: bytes, file: Path, module: str, origin: str) -> tuple[list[Plugin], list[Broken]]:
+@lru_cache(maxsize=1024)  # a process that looks at several experiments meets the same files each time
+def _read_file(text: bytes, file: Path, module: str, origin: str) -> tuple[Sequence[Plugin], Sequence[Broken]]:
     try:
         found, broken = read_source(text.decode("utf-8-sig"), file, module, origin)
     except UnicodeDecodeError as error:
-        return [], [Broken(file, f"is not UTF-8: {error.reason} at byte {error.start}")]
+        return (), (Broken(file, f"is not UTF-8: {error.reason} at byte {error.start}"),)
     if found and not all(part.isidentifier() for part in module.split(".")):
-        return [], [Broken(file, "cannot be imported under its name; wanted letters, digits and _ only")]
-    return found, broken
+        return (), (Broken(file, "cannot be imported under its name; wanted letters, digits and _ only"),)
+    return tuple(found), tuple(broken)
 
 
 def _find_files(project: Project | None, experiment_folders: Sequence[Path]) -> Iterator[tuple[str, Path, str]]:

@@ -34,6 +34,7 @@ class EnsembleNetwork(nn.Module):
         self.members, self.channels_last = members, template.channels_last
         self.register_buffer("scale", template.scale.clone(), persistent=False)
         self.register_buffer("shift", template.shift.clone(), persistent=False)
+        self.line = template.line  # as prepare keeps it
 
     prepare = Network.prepare
 

@@ -45,11 +45,20 @@ class Network(nn.Module):
         shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(1, -1, 1, 1)
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("shift", shift, persistent=False)
+        self.line: tuple[Any, torch.Tensor, torch.Tensor] = (None, scale, shift)
 
     def prepare(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 (B, H, W, C) on the device -> float32 (B, C, H, W), normalised, in the network's layout."""
-        layout = torch.preserve_format if self.channels_last else torch.contiguous_format
-        return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=layout).mul_(self.scale).add_(self.shift)
+        count, height, width, channels = images.shape
+        # Whole lines at a time: over three channels, the innermost in memory, torch takes eight times as long on a CPU.
+        shape = (width, channels, self.scale.device)
+        if shape != self.line[0]:
+            scale, shift = (part.flatten().expand(channels).repeat(width) for part in (self.scale, self.shift))
+            self.line = shape, scale, shift
+        _, scale, shift = self.line
+        lines = images.to(torch.float32, memory_format=torch.contiguous_format).view(count, height, width * channels)
+        prepared = lines.mul_(scale).add_(shift).view(images.shape).permute(0, 3, 1, 2)
+        return prepared if self.channels_last else prepared.contiguous()
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """float32 (B, C, H, W) in [0, 1] -> the same, normalised, in the network's layout."""

@@ -78,10 +78,10 @@ class Stage:
         span = {"steps": self.steps, "epochs": stage["epochs"], "early_stopping": settings["patience"]}
         self.scheduler = build("scheduler", stage["scheduler"], optimizer=self.optimizer, **span)
         self.ema = start_average(settings["ema"], network, self.steps)
-        self.module = torch.compile(network) if settings["compile"] else network
-        self.mixed = is_mixed(fabric)  # in fp32 Fabric's wrappers would only cost time
-        self.module = fabric.setup_module(self.module) if self.mixed else self.module
-        self.fabric_optimizer = fabric.setup_optimizers(self.optimizer)
+        self.mixed, self.device = is_mixed(fabric), fabric.device
+        self.module, self.steps_by = torch.compile(network) if settings["compile"] else network, self.optimizer
+        if self.mixed:  # in fp32 Fabric's wrappers would only cost time
+            self.module, self.steps_by = fabric.setup_module(self.module), fabric.setup_optimizers(self.optimizer)
         renew_scaler(fabric)
         self.data = send_rows(train, fabric.device)
         self.loader = self.open_loader()
@@ -97,7 +97,7 @@ class Stage:
         recipe = Recipe(rows.store, rows.positions, rows.keys, augment, size)
         planned = math.ceil(self.batches * context.stage["epochs"] / self.ranks.count)
         pace = Pace(context.stage["name"], planned, lambda text: context.emit(Notice(text)))
-        loader = TrainLoader(recipe, self.batch_size, context.pool, self.fabric.device, pace)
+        loader = TrainLoader(recipe, self.batch_size, context.pool, self.device, pace)
         return DeviceLoader(loader, rows.keys, changes, self.network, context.image.size, context.clock) if changes else loader
 
     @property
@@ -142,7 +142,7 @@ class Stage:
 
     def start_sums(self, progress: Progress) -> None:
         self.ranks.start_sums(progress)
-        self.sums = Sums(self.fabric.device, progress)
+        self.sums = Sums(self.device, progress)
 
     def rest(self, progress: Progress) -> bool:
         """After an update: save, where that is due. Returns whether it was.
@@ -214,7 +214,7 @@ class Stage:
         return losses if counts else []
 
     def backward(self, step: Step, group_rows: int) -> list[Means]:
-        seed_torch(step.seed, self.fabric.device)  # what libraries draw from the global generator: dropout, stochastic depth
+        seed_torch(step.seed, self.device)  # what libraries draw from the global generator: dropout, stochastic depth
         generator = torch.Generator().manual_seed(step.seed) if self.mix else None
         losses, part = [], self.context.clock.part
         for images, rows in split_step(step, self.micro_rows):
@@ -233,7 +233,7 @@ class Stage:
 
     def make_batch(self, images: torch.Tensor, rows: torch.Tensor) -> Batch:
         with self.context.clock.part("copy"):
-            images, rows = (given.to(self.fabric.device, non_blocking=True) for given in (images, rows))
+            images, rows = (given.to(self.device, non_blocking=True) for given in (images, rows))
         return gather_batch(self.data, images if images.is_floating_point() else self.network.prepare(images), rows)
 
     def update(self, progress: Progress) -> None:
@@ -247,7 +247,7 @@ class Stage:
             self.scheduler.step(progress.updates)
             if self.watch.passes(norm, progress):
                 with lower_rates(self.optimizer, progress.lowered):
-                    self.fabric_optimizer.step()
+                    self.steps_by.step()
                 if self.ema:
                     self.ema.update(self.network, progress.updates)
             self.optimizer.zero_grad(set_to_none=True)
@@ -259,7 +259,7 @@ class Stage:
         if not self.clip_norm:
             return nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
         if self.mixed:
-            return self.fabric.clip_gradients(self.network, self.fabric_optimizer, None, self.clip_norm, error_if_nonfinite=False)
+            return self.fabric.clip_gradients(self.network, self.steps_by, None, self.clip_norm, error_if_nonfinite=False)
         return nn.utils.clip_grad_norm_(weights, self.clip_norm)
 
     def split_batches(self, rows: int, failure: Exception) -> None:
