@@ -75,7 +75,9 @@ def read_seven(path: Path) -> tuple[str, bytes]:
             memory = BytesIOFactory(LARGEST_BYTES)
             archive.extract(targets=[chosen], factory=memory)
         return PurePosixPath(chosen).name, memory.get(chosen).read()
-    except py7zr.exceptions.ArchiveError as error:
+    except DataError:
+        raise
+    except Exception as error:  # damaged headers make py7zr raise whatever its parser meets: TypeError, AssertionError, ...
         raise DataError(f"{path.name} cannot be unpacked: {error or type(error).__name__}") from error
 
 

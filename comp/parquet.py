@@ -27,6 +27,8 @@ WIDE_CLASSES = 1000
 """A target of more classes than this is stored as its top classes and the log-sum-exp of all."""
 TOP_CLASSES = 100
 BLOCK_CELLS = 2**16
+KEYS = {"raw": {"id", "row_id", "view", "seed"}, "oof": {"id"}, "test": {"id"}}
+"""Kind -> the keys that it must have."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,29 @@ def make_table(stored: Stored) -> pa.Table:
     return pa.table(columns, names=names, metadata={"comp": json.dumps(facts, ensure_ascii=False)})
 
 
-def take_apart(table: pa.Table) -> Stored:
-    """The inverse of make_table; classes beyond the top of a wide target share equally what the top leaves."""
+def take_apart(table: pa.Table, origin: Path | str = "the table") -> Stored:
+    """The inverse of make_table; classes beyond the top of a wide target share equally what the top leaves.
+
+    Args:
+        origin: whence it is, for the error.
+
+    Raises:
+        PredictionsError: its columns are not those that it says it has.
+    """
+    try:
+        return _take_apart(table)
+    except (ValueError, KeyError, TypeError, IndexError, StopIteration, pa.ArrowException) as error:
+        why = f"its columns are not those that it says it has ({error!r})"
+        raise PredictionsError(f"{origin} is damaged: {why}; train its fold anew") from error
+
+
+def _take_apart(table: pa.Table) -> Stored:
     facts = _read_facts(table.schema)
     task = Task(tuple(_make_target(fact) for fact in facts["targets"]))
     raw = facts["kind"] == "raw"
     keys = {key: table.column(place).to_numpy() for place, key in enumerate(facts["keys"])}
+    if not KEYS[facts["kind"]] <= keys.keys():
+        raise KeyError(*KEYS[facts["kind"]] - keys.keys())
     values = np.empty((len(table), task.outputs), dtype=np.float32 if raw else np.float64)
     left = iter(table.columns[len(keys) :])
     for target in task.targets:

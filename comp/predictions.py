@@ -100,7 +100,7 @@ def write_raw(
             )
     with hold_lock(path.with_name(f".{path.name}.lock")):
         tables = [read_table(path, "raw")] if path.exists() else []
-        old = take_apart(tables[0]) if tables else None
+        old = take_apart(tables[0], path) if tables else None
         if old is not None:
             _demand_same(old, task, links, path)
         count = 0
@@ -128,7 +128,7 @@ def read_raw(path: Path) -> Raw:
         PredictionsError: the file is missing or not one of raw outputs.
         FormatError: a newer comp wrote it.
     """
-    stored = take_apart(read_table(path, "raw"))
+    stored = take_apart(read_table(path, "raw"), path)
     keys = stored.keys
     return Raw(stored.task, stored.links, keys["id"], keys["row_id"], keys["view"], keys["seed"], stored.values)
 
@@ -227,7 +227,7 @@ def read_predictions(path: Path) -> Predictions:
         PredictionsError: the file is missing or not one of these.
         FormatError: a newer comp wrote it.
     """
-    stored = take_apart(read_table(path, "oof", "test"))
+    stored = take_apart(read_table(path, "oof", "test"), path)
     return Predictions(stored.task, stored.keys["id"], stored.values, stored.keys.get("fold"))
 
 

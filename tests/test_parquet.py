@@ -16,6 +16,11 @@ WHALES = Target("whale", "multiclass", tuple(f"w{number:04d}" for number in rang
 ALPHABET = Target("alphabet", "multiclass", ("a", "b"), ("alphabet",))
 
 
+def raw_keys(rows: int) -> dict[str, np.ndarray]:
+    ids = np.array([f"i{row}" for row in range(rows)], dtype=object)
+    return {"id": ids, "row_id": ids, "view": np.full(rows, "plain", dtype=object), "seed": np.arange(rows)}
+
+
 def softmax(values):
     values = np.exp(values.astype(np.float64) - values.max(axis=1, keepdims=True))
     return values / values.sum(axis=1, keepdims=True)
@@ -25,10 +30,11 @@ def test_top_classes_and_log_sum_exp_keep_the_probabilities_of_the_top(tmp_path)
     task = Task((WHALES, ALPHABET))
     outputs = np.random.default_rng(0).normal(scale=3, size=(20, task.outputs)).astype(np.float32)
     path = tmp_path / "oof.parquet"
-    keys = {"id": np.array([f"i{row}" for row in range(20)], dtype=object), "seed": np.arange(20)}
-    write_table(path, make_table(Stored("raw", task, {}, keys, outputs)))
+    write_table(path, make_table(Stored("raw", task, {}, raw_keys(20), outputs)))
     assert pq.read_schema(path).names == [
         "id",
+        "row_id",
+        "view",
         "seed",
         "whale#index",
         "whale#value",
@@ -59,7 +65,7 @@ def test_one_class_far_above_all_others_leaves_nothing_negative():
     task = Task((WHALES,))
     outputs = np.full((1, 1500), -40, dtype=np.float32)
     outputs[0, 7] = 60
-    stored = take_apart(make_table(Stored("raw", task, {}, {"id": np.array(["a"], dtype=object)}, outputs)))
+    stored = take_apart(make_table(Stored("raw", task, {}, raw_keys(1), outputs)))
     found = link_outputs(stored.values, task, {})
     assert np.isfinite(found).all() and found.argmax() == 7 and found[0, 7] == pytest.approx(1)
 
@@ -87,3 +93,14 @@ def test_columns_are_turned_in_blocks_and_measured_without_being_read(tmp_path, 
         measure_table(path, "raw")
     with pytest.raises(PredictionsError, match="is not there"):
         measure_table(tmp_path / "none.parquet", "oof")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"), [(b'"view"', b'"viev"'), (b'"row_id", ', b""), (b'"a", "b"', b'"a", "b", "c"'), (b'"raw"', b'"rav"')]
+)
+def test_a_file_that_says_other_columns_than_it_has_is_refused_by_its_name(changed: bytes, said: bytes) -> None:
+    table = make_table(Stored("raw", Task((ALPHABET,)), {}, raw_keys(2), np.zeros((2, 2), dtype=np.float32)))
+    facts = table.schema.metadata[b"comp"]
+    assert changed in facts
+    with pytest.raises(PredictionsError, match=r"^oof\.parquet is damaged: its columns are not those"):
+        take_apart(table.replace_schema_metadata({"comp": facts.replace(changed, said, 1)}), "oof.parquet")

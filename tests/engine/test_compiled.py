@@ -52,8 +52,8 @@ def test_an_error_of_the_model_itself_is_no_compilers() -> None:
 def test_torch_itself_says_so_without_one(desk: Desk, monkeypatch, tmp_path) -> None:
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", (None, str(tmp_path / "g++")))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     stage = desk.case("train.compile=true", plain=True).stage()
-    with pytest.raises(RunError, match=r"^train\.compile: .*No working C\+\+ compiler.*set train\.compile: false\.$"):
+    said = r"^train\.compile: .*No working C\+\+ compiler.*set train\.compile: false\.$"
+    with config.patch({"cpp.cxx": (None, str(tmp_path / "g++"))}), pytest.raises(RunError, match=said):
         stage.train_epoch(Progress())
