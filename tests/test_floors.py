@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
-    0: ["errors", "api", "packed", "formula", "inline", "stopping", "formats"],
+    0: ["errors", "api", "packed", "formula", "inline", "stopping", "process", "formats"],
     1: ["project", "source", "keys", "signature", "closure", "catalog"],
     2: [
         "events", "marked", "overlay", "defaults", "families", "layers", "checking", "combinations", "digest", "manifest",
