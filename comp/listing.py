@@ -26,6 +26,7 @@ PARTS = {
 NOISE = re.compile(r"(^|[/_-])(old|leaky?|backup|masks?|thumb\w*|annotat\w*|preview\w*|external)([/_.-]|$)", re.I)
 DEPTH = 3
 MOST_ARCHIVES = 50
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Listing:
         found = {place for at, path, *_ in self.images for place in ([at] if at else list_above(path))}
         return sorted(found, key=lambda name: (name.count("/"), name))
 
+    @property
+    def unlisted(self) -> list[str]:
+        """The archives of which nothing is known: damaged, empty, compressed tars, or too many."""
+        return [path for path in self.files if path.lower().endswith(ARCHIVES) and path not in self.members]
+
     def below(self, place: str) -> list[str]:
         """The paths, from a folder or archive, of the images below it."""
         if place in self.members:
@@ -111,7 +117,7 @@ def list_above(path: str) -> Iterator[str]:
 def list_data(root: Path) -> Listing:
     """Walk a folder once, and list the members of its archives."""
     files = sorted(walk(root))
-    archives = [path for path in files if path.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz"))][:MOST_ARCHIVES]
+    archives = [path for path in files if path.lower().endswith(ARCHIVES)][:MOST_ARCHIVES]
     members = {path: tuple(names) for path in archives if (names := list_members(root / path))}
     return Listing(root, tuple(files), members)
 

@@ -145,6 +145,8 @@ def conclude_images(sheets: Sheets, found_id: str, notes: Notes) -> str | None:
         some = [name for name in sheets.listing.folders if name != "."][:MOST_SHOWN] or ["."]
         names = f"(they are called {name_few(sheets.train[row].head(3).tolist())})" if row in sheets.train else ""
         there = ", ".join(some) if sheets.listing.images else "no folder or archive here holds any: unpack them"
+        if unlisted := sheets.listing.unlisted:
+            there += f"; damaged, empty or compressed: {name_few(unlisted)}"
         notes.ask("dataset.images", f"where are the training images {names}? {there}")
     else:
         add_images(sheets, column, places, notes)

@@ -47,6 +47,7 @@ def test_archives_are_listed_in_place_whatever_a_tar_is_called(tmp_path):
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04")
     listing = list_data(tmp_path)
     assert listing.members == {"test.tar.gz": ("group/b.png",), "train.zip": ("a.png",)}
+    assert listing.unlisted == ["broken.zip"]
     assert rank_places(listing, "test", ["top/group/b.png"]) == [Place("test.tar.gz", 1.0, (".png",))]
     assert rank_places(listing, "test", ["other/b.png"]) == []
 
